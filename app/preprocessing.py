@@ -1,0 +1,87 @@
+"""The one definition of preprocessing: how a picture becomes a network's input.
+
+Made with the dataset (channels, size, resize mode), completed by the model form (mean, scale, crop, mirror), saved
+with both, and used by training, evaluation, prediction, exports and downloads. Only the value lives here; the
+arithmetic on pixels is in `worker/datasets/preprocess.py` and, per batch, in `worker/engine`.
+
+The order of operations is Caffe's: decode → channels → resize to width × height → crop (random in training, central
+otherwise) → mirror (training only) → subtract the mean → multiply by the scale. Colour inputs are in BGR order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Channels(StrEnum):
+    GRAY = "gray"
+    COLOR = "color"
+
+    @property
+    def count(self) -> int:
+        return 1 if self is Channels.GRAY else 3
+
+
+class ResizeMode(StrEnum):
+    NONE = "none"
+    SQUASH = "squash"
+    CROP = "crop"
+    FILL = "fill"
+    HALF_CROP = "half_crop"
+
+
+class MeanMode(StrEnum):
+    NONE = "none"
+    IMAGE = "image"
+    PIXEL = "pixel"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes a float32 array (C, H, W), C = 1 or 3 (BGR)."""
+
+    channels: Channels
+    width: int
+    height: int
+    resize_mode: ResizeMode = ResizeMode.SQUASH
+    mean: MeanMode = MeanMode.NONE
+    mean_values: tuple[float, ...] = ()  # per channel in 0–255, BGR; filled when mean is "pixel"
+    scale: float = 1.0
+    crop_size: int | None = None
+    mirror: bool = False
+
+    @property
+    def input_height(self) -> int:
+        return self.crop_size or self.height
+
+    @property
+    def input_width(self) -> int:
+        return self.crop_size or self.width
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what the network is fed."""
+        return self.channels.count, self.input_height, self.input_width
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"mean_values": list(self.mean_values), "channel_order": self.channel_order}
+
+    @property
+    def channel_order(self) -> str:
+        return "gray" if self.channels is Channels.GRAY else "bgr"
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
+        return cls(
+            channels=Channels(values["channels"]),
+            width=int(values["width"]),
+            height=int(values["height"]),
+            resize_mode=ResizeMode(values.get("resize_mode", ResizeMode.SQUASH)),
+            mean=MeanMode(values.get("mean", MeanMode.NONE)),
+            mean_values=tuple(float(value) for value in values.get("mean_values", ())),
+            scale=float(values.get("scale", 1.0)),
+            crop_size=int(values["crop_size"]) if values.get("crop_size") else None,
+            mirror=bool(values.get("mirror", False)),
+        )
