@@ -1,0 +1,37 @@
+"""Records: one file each, with the verbs that change them. Importing this package registers every table."""
+
+from app.db.account import ApiToken, SignInAttempt, User, WebSession
+from app.db.base import Record
+from app.db.dataset import Dataset
+from app.db.job import Job, JobKind, Lane
+from app.db.metric import Metric
+from app.db.model import Model, Sweep
+from app.db.prediction import Prediction
+from app.db.session import Database
+from app.db.snapshot import Snapshot
+from app.db.status import Status
+from app.db.topology import Topology
+from app.db.upload import Upload
+from app.db.worker import Worker
+
+__all__ = [
+    "ApiToken",
+    "Database",
+    "Dataset",
+    "Job",
+    "JobKind",
+    "Lane",
+    "Metric",
+    "Model",
+    "Prediction",
+    "Record",
+    "SignInAttempt",
+    "Snapshot",
+    "Status",
+    "Sweep",
+    "Topology",
+    "Upload",
+    "User",
+    "WebSession",
+    "Worker",
+]

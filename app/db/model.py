@@ -1,0 +1,73 @@
+"""Models: trained, or training, networks; and the sweeps that launch several at once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.db.account import User
+from app.db.base import Record, now
+from app.db.dataset import Dataset
+from app.db.job import Job
+from app.db.status import Status
+from app.preprocessing import Preprocessing
+from app.solver.spec import SolverSpec
+
+
+class Sweep(Record):
+    """The models of one form: one for every learning rate × batch size."""
+
+    __tablename__ = "sweeps"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    submission: Mapped[str | None] = mapped_column(String(64), unique=True)  # the form's one-time mark
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    models: Mapped[list[Model]] = relationship(back_populates="sweep", order_by="Model.id")
+
+
+class Model(Record):
+    """Everything a run needs is frozen in the row: the prototxt, the preprocessing, the solver."""
+
+    __tablename__ = "models"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    name: Mapped[str] = mapped_column(String(300))
+    notes: Mapped[str] = mapped_column(Text, default="")
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"), index=True)
+    sweep_id: Mapped[int | None] = mapped_column(ForeignKey("sweeps.id"), index=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    topology_name: Mapped[str] = mapped_column(String(255))
+    prototxt: Mapped[str] = mapped_column(Text)  # fitted to the dataset's classes once those are known
+    preprocessing: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    solver: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    epochs: Mapped[int]
+    batch_size: Mapped[int]
+    base_lr: Mapped[float]
+    parameters: Mapped[int | None] = mapped_column(BigInteger)
+    accuracy: Mapped[dict[str, Any]] = mapped_column(default=dict)  # {"train": 0.99, "val": …, "test": …} at the end
+    run_info: Mapped[dict[str, Any]] = mapped_column(default=dict)  # device, precision, iterations, versions
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    user: Mapped[User | None] = relationship(lazy="joined")
+    dataset: Mapped[Dataset] = relationship(lazy="joined")
+    sweep: Mapped[Sweep | None] = relationship(back_populates="models")
+    job: Mapped[Job] = relationship(lazy="joined")
+
+    @property
+    def status(self) -> Status:
+        return Status(self.job.status)
+
+    @property
+    def preprocessing_value(self) -> Preprocessing:
+        return Preprocessing.from_dict(self.preprocessing)
+
+    @property
+    def solver_spec(self) -> SolverSpec:
+        return SolverSpec.from_dict(self.solver)
