@@ -1,0 +1,78 @@
+/* Keeps an element equal to the server-rendered partial at data-url.
+     data-url     the partial: the new inside of this element
+     data-every   seconds between polls (default 2; with data-events only as a fallback while the line is lost)
+     data-events  optional SSE address: every `state` event asks for the partial anew
+   A response header X-Live: end (or 204) says that nothing more will change. The focus stays where it was (by id, or by
+   name within a form); nothing is replaced while the person types in it or has a <details class="confirm"> open in it.
+   Sends the event "fragment:updated" on the element, and reloads the page when X-Live: reload is answered. */
+
+import { listen } from "../lib/events.js";
+
+export function connect(element) {
+  const every = 1000 * Number(element.dataset.every || 2);
+  let timer = null;
+  let stopListening = null;
+  let ended = false;
+  let loading = false;
+
+  async function update() {
+    clearTimeout(timer);
+    if (ended || loading || document.hidden) return;
+    loading = true;
+    try {
+      const response = await fetch(element.dataset.url, { headers: { "X-Fragment": "1" }, credentials: "same-origin" });
+      if (response.redirected || response.status === 401) return end();
+      if (response.status === 404 || response.status === 204) return end();
+      if (response.ok) show(await response.text());
+      const live = response.headers.get("X-Live");
+      if (live === "reload") return location.reload();
+      if (live === "end") return end();
+    } catch {
+      /* the server is away; the next round asks again */
+    } finally {
+      loading = false;
+    }
+    schedule();
+  }
+
+  function show(html) {
+    if (isBusy(element)) return;
+    const focused = element.contains(document.activeElement) ? document.activeElement : null;
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    element.replaceChildren(template.content);
+    refocus(element, focused);
+    element.dispatchEvent(new CustomEvent("fragment:updated", { bubbles: true }));
+  }
+
+  function schedule() {
+    clearTimeout(timer);
+    if (!ended && !document.hidden) timer = setTimeout(update, every);
+  }
+
+  function end() {
+    ended = true;
+    clearTimeout(timer);
+    stopListening?.();
+    document.removeEventListener("visibilitychange", update);
+  }
+
+  if (element.dataset.events) stopListening = listen(element.dataset.events, { on: { state: update } });
+  document.addEventListener("visibilitychange", update);
+  schedule();
+  return end;
+}
+
+function isBusy(element) {
+  if (element.querySelector("details.confirm[open]")) return true;
+  const active = document.activeElement;
+  return element.contains(active) && active.matches("input:not([type=checkbox]):not([type=radio]), textarea, select");
+}
+
+function refocus(element, focused) {
+  if (!focused) return;
+  const same = focused.id
+    ? element.querySelector(`#${CSS.escape(focused.id)}`)
+    : [...element.querySelectorAll(focused.tagName)].find((other) => other.textContent === focused.textContent);
+  same?.focus({ preventScroll: true });
+}
