@@ -7,11 +7,11 @@ but a delay: workers look for ready jobs themselves (`worker/tasks.py`), and cla
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from app import filesystem_broker
 from app.db import Database, Job, Lane
 from app.settings import Settings
 from app.storage import Storage
@@ -51,9 +51,9 @@ def send(celery: Celery, job_id: int, lane: Lane) -> bool:
     return True
 
 
-def make_celery(settings: Settings, lanes: Sequence[Lane] = tuple(Lane)) -> Celery:
+def make_celery(settings: Settings) -> Celery:
     """Celery as configured: filesystem broker in the home, or Redis. No result backend: results are rows."""
-    celery = Celery("trainyard", broker=settings.resolved_broker_url)
+    celery = Celery("trainyard", broker=settings.broker_url or filesystem_broker.URL)
     celery.conf.update(
         task_ignore_result=True,
         task_acks_late=False,
@@ -61,6 +61,7 @@ def make_celery(settings: Settings, lanes: Sequence[Lane] = tuple(Lane)) -> Cele
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         task_default_queue=Lane.DATA.value,
+        worker_enable_remote_control=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=0,
         broker_transport_options=_transport_options(settings),

@@ -69,14 +69,19 @@ class Settings:
         return not self.database_url and not self.broker_url
 
     @property
+    def cores(self) -> int:
+        """CPU threads and processes that one run may use."""
+        if self.threads:
+            return self.threads
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+
+    @property
     def resolved_database_url(self) -> str:
         if self.database_url:
             return _with_driver(self.database_url)
         return f"sqlite:///{self.home.resolve() / 'trainyard.sqlite3'}"
-
-    @property
-    def resolved_broker_url(self) -> str:
-        return self.broker_url or "filesystem://"
 
 
 def _with_driver(url: str) -> str:

@@ -1,0 +1,1 @@
+"""What does the work: Celery tasks, the process of one run, the engine and the datasets it reads."""

@@ -143,7 +143,12 @@ class Job(Record):
 
     @staticmethod
     def report(
-        session: Session, job_id: int, attempt: int, progress_percent: float, detail: dict[str, Any], eta_s: float | None
+        session: Session,
+        job_id: int,
+        attempt: int,
+        progress_percent: float,
+        detail: dict[str, Any],
+        eta_s: float | None,
     ) -> bool:
         return _update(
             session,
@@ -155,12 +160,7 @@ class Job(Record):
 
     @staticmethod
     def finish(session: Session, job_id: int, attempt: int) -> bool:
-        return _update(
-            session,
-            _fence(job_id, attempt),
-            **_ended(Status.DONE),
-            progress_percent=100.0,
-        )
+        return _update(session, _fence(job_id, attempt), **_ended(Status.DONE), progress_percent=100.0)
 
     @staticmethod
     def fail(session: Session, job_id: int, attempt: int, reason: str) -> bool:

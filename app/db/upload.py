@@ -53,7 +53,9 @@ class Upload(Record):
     def is_ready(self) -> bool:
         return self.status == Status.DONE
 
-    def finish(self, *, kind: str, classes: list[Any], skipped: dict[str, Any], warnings: list[Any], sha256: str) -> None:
+    def finish(
+        self, *, kind: str, classes: list[Any], skipped: dict[str, Any], warnings: list[Any], sha256: str
+    ) -> None:
         self.kind, self.classes, self.skipped, self.warnings = kind, classes, skipped, warnings
         self.sha256, self.status, self.error, self.finished_at = sha256, Status.DONE, None, now()
 

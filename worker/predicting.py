@@ -1,0 +1,44 @@
+"""A `predict` job: one picture through one snapshot, from the prediction's row and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from sqlalchemy import select
+
+from app.db import Database, Job, Prediction
+from app.settings import Settings
+from app.storage import Storage
+from worker.engine.errors import EngineError
+from worker.engine.predict import PredictSpec
+from worker.engine.predict import predict as run_prediction
+from worker.lease import Lease
+from worker.outcome import Outcome, Refusal
+
+
+def predict(_settings: Settings, database: Database, storage: Storage, lease: Lease) -> Outcome:
+    with database.read() as session:
+        prediction = session.scalars(select(Prediction).where(Prediction.job_id == lease.job_id)).one()
+        model = prediction.model
+    folder = storage.prediction_dir(model.id, prediction.id)
+    spec = PredictSpec(
+        topology=model.prototxt,
+        preprocessing=model.preprocessing_value,
+        classes=tuple(model.dataset.classes),
+        dataset_dir=storage.dataset_dir(model.dataset_id),
+        snapshot=storage.absolute(prediction.snapshot.path),
+        image=folder / "image",
+        out_dir=folder,
+        with_layers=prediction.with_layers,
+    )
+    try:
+        result = run_prediction(spec)
+    except EngineError as error:
+        raise Refusal(str(error)) from error
+    with database.write() as session:
+        if Job.holds(session, lease.job_id, lease.attempt):
+            row = session.get_one(Prediction, prediction.id)
+            row.top = [{"label": label, "probability": probability} for label, probability in result.top]
+            row.layers = [asdict(layer) for layer in result.layers]
+            Job.finish(session, lease.job_id, lease.attempt)
+    return Outcome.DONE
