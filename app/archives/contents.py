@@ -1,0 +1,127 @@
+"""What an archive holds, as the upload's page shows it: classes with counts, and what was passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.archives.errors import ArchiveError
+from app.archives.folders import ClassFolders, class_folders
+from app.archives.kind import Kind, archive_kind
+from app.archives.limits import BOMB_TOTAL_BYTES, BOMB_TOTAL_RATIO, MAX_CLASSES
+from app.archives.paths import NESTED_ARCHIVE, SYSTEM_FILE
+from app.archives.streams import Unpacked
+from app.archives.table import PictureTable
+from app.archives.tar_headers import PlainFile, read_tar
+from app.archives.zip_directory import read_zip
+
+OUTSIDE = "outside of every class folder"
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    name: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    kind: str
+    classes: list[ClassCount]  # sorted by name
+    image_count: int
+    skipped: dict[str, int]  # reason → files
+    wrapper: str | None
+    unpacked_bytes: int
+    split_folders: dict[str, str]
+
+    @property
+    def skipped_count(self) -> int:
+        return sum(self.skipped.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "classes": [{"name": entry.name, "count": entry.count} for entry in self.classes],
+            "image_count": self.image_count,
+            "skipped": self.skipped,
+            "wrapper": self.wrapper,
+            "unpacked_bytes": self.unpacked_bytes,
+            "split_folders": self.split_folders,
+        }
+
+
+def inspect(path: Path, filename: str) -> Contents:
+    """What the archive at `path` holds; raises ArchiveError with a message for the user.
+
+    `filename` is what the user called the file; it is only used in messages.
+    """
+    kind = archive_kind(path, filename)
+    return describe(kind, read_table(path, kind))[0]
+
+
+def read_table(path: Path, kind: Kind, spool: Callable[[Unpacked], None] | None = None) -> PictureTable:
+    """The checked table of pictures. `spool` may set `tee` on the stream of a compressed tar before it is read."""
+    packed_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        if kind is Kind.ZIP:
+            table = read_zip(file)
+        elif kind is Kind.TAR:
+            table = read_tar(PlainFile(file))
+        else:
+            stream = Unpacked(file, kind.value, packed_bytes)
+            if spool is not None:
+                spool(stream)
+            table = read_tar(stream)
+    if table.unpacked_bytes > max(BOMB_TOTAL_BYTES, packed_bytes * BOMB_TOTAL_RATIO):
+        raise ArchiveError(
+            f"Refused: {packed_bytes:,} bytes would grow to {table.unpacked_bytes:,}; "
+            f"at most {BOMB_TOTAL_RATIO} times is allowed."
+        )
+    return table
+
+
+def describe(kind: Kind, table: PictureTable) -> tuple[Contents, ClassFolders]:
+    """Contents and class folders of a table; raises ArchiveError when there is no picture in a class folder."""
+    if table.entries == 0:
+        raise ArchiveError("The archive is empty; expected one folder of pictures per class.")
+    counts = table.folder_counts()
+    found = class_folders([folder.parts for folder in table.folders], counts)
+    per_class = [0] * len(found.names)
+    outside = 0
+    for number, count in zip(found.class_of, counts, strict=True):
+        if number >= 0:
+            per_class[number] += count
+        else:
+            outside += count
+    _refuse_unusable(table, found, outside)
+    skipped = dict(table.skipped)
+    if outside:
+        skipped[OUTSIDE] = outside
+    classes = [ClassCount(name, count) for name, count in zip(found.names, per_class, strict=True)]
+    contents = Contents(
+        kind.value, classes, sum(per_class), skipped, found.wrapper, table.unpacked_bytes, found.split_folders
+    )
+    return contents, found
+
+
+def _refuse_unusable(table: PictureTable, found: ClassFolders, outside: int) -> None:
+    expected = "expected one folder per class with its pictures inside, such as cats/1.png and dogs/2.png"
+    if len(found.names) > MAX_CLASSES:
+        raise ArchiveError(f"Refused: {len(found.names):,} class folders; at most {MAX_CLASSES:,}.")
+    if found.names:
+        return
+    if outside:
+        raise ArchiveError(f"Found {outside:,} pictures but no class folders; {expected}.")
+    reasons = {reason: count for reason, count in table.skipped.items() if reason != SYSTEM_FILE}
+    if set(reasons) == {NESTED_ARCHIVE}:
+        raise ArchiveError(
+            f"The archive only holds {sum(reasons.values()):,} other archives; "
+            f"unpack them and pack their folders: {expected}."
+        )
+    if not reasons:
+        raise ArchiveError(f"The archive holds no pictures, only empty folders or system files; {expected}.")
+    most = sorted(reasons.items(), key=lambda item: -item[1])[:5]
+    listing = ", ".join(f"{count:,} × {reason}" for reason, count in most)
+    raise ArchiveError(f"The archive holds no pictures; found {listing}; {expected}.")

@@ -1,0 +1,123 @@
+"""Decompressed bytes of .gz, .bz2 and .xz files as a forward-only stream that counts and bounds what comes out."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from app.archives.errors import ArchiveError
+from app.archives.limits import BOMB_TOTAL_BYTES, BOMB_TOTAL_RATIO, MAX_TAR_HEADER_BYTES, MAX_XZ_MEMORY
+
+_CHUNK = 256 * 1024
+
+
+class _Zlib:
+    """zlib's decompressobj with the bounded interface of the bz2 and lzma ones."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(31)
+        self.eof = False
+        self.unused_data = b""
+        self.needs_input = True
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        out = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        self.eof = self._inner.eof
+        self.unused_data = self._inner.unused_data
+        self.needs_input = not self._inner.unconsumed_tail and len(out) < max_length
+        return out
+
+
+_MAKERS: dict[str, Callable[[], Any]] = {
+    "tar.gz": _Zlib,
+    "tar.bz2": bz2.BZ2Decompressor,
+    "tar.xz": lambda: lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY),
+}
+
+_MAGICS = {"tar.gz": b"\x1f\x8b", "tar.bz2": b"BZh", "tar.xz": b"\xfd7zXZ"}
+
+
+class Unpacked:
+    """The decompressed content of `file`, read forwards. `read` refuses sizes that only an attack asks for."""
+
+    def __init__(self, file: BinaryIO, kind: str, packed_bytes: int) -> None:
+        self._file = file
+        self._make = _MAKERS[kind]
+        self._inner = self._make()
+        self._kind = kind
+        self._packed_bytes = packed_bytes
+        self._buffer = b""
+        self._at = 0
+        self.position = 0
+        self.produced = 0
+        self._ended = False
+        self.tee: BinaryIO | None = None  # where the unpacked bytes are written as well
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or size > MAX_TAR_HEADER_BYTES:
+            raise ArchiveError(f"Refused: a header in the archive says that it is {size:,} bytes long.")
+        return self.take(size)
+
+    def take(self, size: int) -> bytes:
+        """Up to `size` bytes; fewer only at the end."""
+        pieces: list[bytes] = []
+        missing = size
+        while missing and (self._at < len(self._buffer) or self._fill()):
+            piece = self._buffer[self._at : self._at + missing]
+            self._at += len(piece)
+            missing -= len(piece)
+            pieces.append(piece)
+        self.position += size - missing
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def tell(self) -> int:
+        return self.position
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        if whence != 0 or position < self.position:
+            raise OSError("A compressed archive can only be read forwards.")
+        while self.position < position and self.take(min(_CHUNK, position - self.position)):
+            pass
+        return self.position
+
+    def _fill(self) -> bool:
+        """Decompresses the next piece; False at the end."""
+        while not self._ended:
+            try:
+                out = self._step()
+            except (zlib.error, OSError, EOFError, lzma.LZMAError) as error:
+                if isinstance(error, lzma.LZMAError) and "memory" in str(error).lower():
+                    raise ArchiveError(f"Refused: unpacking needs more than {MAX_XZ_MEMORY >> 20} MB.") from None
+                done = f"after {self.produced:,} unpacked bytes"
+                raise ArchiveError(f"The archive is damaged or incomplete: {error} ({done}).") from None
+            if out:
+                self.produced += len(out)
+                self._refuse_bomb()
+                if self.tee is not None:
+                    self.tee.write(out)
+                self._buffer, self._at = out, 0
+                return True
+        return False
+
+    def _step(self) -> bytes:
+        if self._inner.eof:
+            rest = self._inner.unused_data + self._file.read(_CHUNK)
+            if not rest.startswith(_MAGICS[self._kind]):  # padding and trailing bytes are no further stream
+                self._ended = True
+                return b""
+            self._inner = self._make()
+            return bytes(self._inner.decompress(rest, _CHUNK))
+        data = self._file.read(_CHUNK) if self._inner.needs_input else b""
+        if not data and self._inner.needs_input:
+            raise EOFError("it ends too early; it may have been cut off while it was copied")
+        return bytes(self._inner.decompress(data, _CHUNK))
+
+    def _refuse_bomb(self) -> None:
+        if self.produced > BOMB_TOTAL_BYTES and self.produced > self._packed_bytes * BOMB_TOTAL_RATIO:
+            raise ArchiveError(
+                f"Refused: {self._packed_bytes:,} bytes unpack to more than {self.produced:,}; "
+                f"at most {BOMB_TOTAL_RATIO} times is allowed."
+            )

@@ -1,0 +1,93 @@
+"""Reads the headers of a tar archive, plain or compressed, into a `PictureTable`.
+
+`tarfile` parses the headers; it is given a file that only goes forwards and refuses to read large headers, because its
+own loops trust sizes (CVE-2025-8194) and its header reads are unbounded. Offsets in the table are those of the
+uncompressed tar.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from typing import BinaryIO, Protocol
+
+from app.archives.errors import ArchiveError, shown
+from app.archives.limits import MAX_TAR_HEADER_BYTES
+from app.archives.names import guess_encoding
+from app.archives.table import PictureTable
+
+STORED_RAW = 255  # a method number that zip does not use: the bytes lie at the offset as they are
+
+
+class ForwardFile(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+    def seek(self, position: int, whence: int = 0, /) -> int: ...
+    def tell(self) -> int: ...
+
+
+class PlainFile:
+    """An uncompressed tar behind the same guards as `streams.Unpacked`: forwards only, no large reads."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or size > MAX_TAR_HEADER_BYTES:
+            raise ArchiveError(f"Refused: a header in the archive says that it is {size:,} bytes long.")
+        return self._file.read(size)
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        if whence != 0 or position < self._file.tell():
+            raise OSError("an entry has a negative size")
+        return self._file.seek(position)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def read_tar(file: ForwardFile) -> PictureTable:
+    """The pictures of a tar archive; raises ArchiveError for damaged and hostile ones."""
+    table = PictureTable()
+    undecoded: list[tuple[str, int, int]] = []
+    for entry in _headers(file):
+        if entry.issym() or entry.islnk():
+            raise ArchiveError(
+                f"Refused: the entry {shown(entry.name)} is a link (to {shown(entry.linkname)}); "
+                "only files and folders are taken."
+            )
+        if entry.ischr() or entry.isblk() or entry.isfifo():
+            raise ArchiveError(f"Refused: the entry {shown(entry.name)} is a device or a pipe.")
+        if entry.isdir():
+            table.add_folder(entry.name)
+        elif not entry.isreg() or entry.issparse():
+            table.count_entry(entry.name)
+            table.skip("a kind of entry that is not supported")
+        elif entry.name.isascii() or not _has_raw_bytes(entry.name):
+            table.add(entry.name, entry.offset_data, entry.size, entry.size, STORED_RAW)
+        else:
+            undecoded.append((entry.name, entry.offset_data, entry.size))
+    _add_undecoded(table, undecoded)
+    table.keep_last_of_same_name()
+    return table
+
+
+def _headers(file: ForwardFile) -> Iterator[tarfile.TarInfo]:
+    try:
+        tar = tarfile.TarFile(fileobj=file, mode="r", encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
+        while (entry := tar.next()) is not None:
+            tar.members = []  # type: ignore[attr-defined]  # otherwise every header is kept
+            yield entry
+        file.seek(max(tar.offset, file.tell()))
+    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
+        raise ArchiveError(f"The tar archive is damaged or incomplete: {error}.") from None
+
+
+def _has_raw_bytes(name: str) -> bool:
+    return any("\udc80" <= char <= "\udcff" for char in name)
+
+
+def _add_undecoded(table: PictureTable, undecoded: list[tuple[str, int, int]]) -> None:
+    raw_names = [name.encode("utf-8", "surrogateescape") for name, _, _ in undecoded]
+    encoding = guess_encoding(raw_names)
+    for raw, (_, offset, size) in zip(raw_names, undecoded, strict=True):
+        table.add(raw.decode(encoding, "replace"), offset, size, size, STORED_RAW)
