@@ -1,0 +1,108 @@
+/* One panel of a chart: holds its figure, draws it with Plotly in the page's colours, grows by points. */
+
+import { withColors } from "./colors.js";
+import { loadPlotly } from "./plotly.js";
+import { putPoint } from "./series.js";
+
+const DRAW_AT_MOST_EVERY_MS = 200;
+const CONFIG = {
+  displaylogo: false,
+  responsive: true,
+  displayModeBar: "hover",
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  doubleClick: "reset",
+};
+const AXIS = { gridcolor: "var(--line)", linecolor: "var(--line-strong)", zerolinecolor: "var(--line)", ticks: "outside", tickcolor: "var(--line-strong)", automargin: true };
+const LAYOUT = {
+  paper_bgcolor: "rgba(0,0,0,0)",
+  plot_bgcolor: "rgba(0,0,0,0)",
+  font: { color: "var(--text-muted)", size: 12, family: "system-ui, sans-serif" },
+  margin: { l: 56, r: 16, t: 8, b: 36 },
+  hovermode: "x unified",
+  hoverlabel: { bgcolor: "var(--surface)", bordercolor: "var(--line-strong)", font: { color: "var(--text)" } },
+  legend: { orientation: "h", y: 1, yanchor: "bottom", x: 0, font: { color: "var(--text)" } },
+  modebar: { bgcolor: "rgba(0,0,0,0)", color: "var(--text-muted)", activecolor: "var(--accent)" },
+  uirevision: "kept", // a zoom survives every redraw
+};
+
+export function panel(plot, startsLog) {
+  let figure = { data: [], layout: {} };
+  let log = startsLog;
+  let timer = null;
+  let drawnAt = 0;
+
+  async function draw() {
+    timer = null;
+    drawnAt = performance.now();
+    const hasPoints = figure.data.some((trace) => (trace.x ?? trace.y ?? trace.values ?? []).length > 0);
+    if (!hasPoints) return;
+    const Plotly = await loadPlotly();
+    if (plot.isConnected) await Plotly.react(plot, withColors(figure.data), layoutOf(figure.layout, log), CONFIG);
+  }
+
+  function later() {
+    timer ??= setTimeout(draw, Math.max(0, drawnAt + DRAW_AT_MOST_EVERY_MS - performance.now()));
+  }
+
+  return {
+    plot,
+    redraw: draw,
+    show(next) {
+      figure = next;
+      for (const trace of figure.data) trace.customdata ??= [...(trace.x ?? [])];
+      return draw();
+    },
+    extend(points) {
+      for (const point of points) {
+        const trace = figure.data.find((one) => one.meta === point.name);
+        if (!trace) continue;
+        putPoint(trace, point);
+        later();
+      }
+    },
+    setLog(on) {
+      log = on;
+      draw();
+    },
+    remove() {
+      clearTimeout(timer);
+      window.Plotly?.purge(plot);
+    },
+  };
+}
+
+function layoutOf(layout, log) {
+  const axes = Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
+  const merged = { ...LAYOUT, ...layout };
+  for (const key of new Set(["xaxis", "yaxis", ...axes])) {
+    merged[key] = { ...AXIS, ...layout[key] };
+    if (log && key === "yaxis") merged[key] = { ...merged[key], type: "log", range: undefined, rangemode: undefined };
+  }
+  return withColors(merged);
+}
+
+/* Zooming the x axis of one panel zooms that of the others. */
+export function linkAxes(panels) {
+  let busy = false;
+  for (const { plot } of panels) {
+    if (plot.dataset.linked || !plot.on) continue;
+    plot.dataset.linked = "true";
+    plot.on("plotly_relayout", async (change) => {
+      const update = xRange(change);
+      if (busy || !update) return;
+      busy = true;
+      try {
+        for (const other of panels) if (other.plot !== plot && other.plot.data) await window.Plotly.relayout(other.plot, update);
+      } finally {
+        busy = false;
+      }
+    });
+  }
+}
+
+function xRange(change) {
+  if ("xaxis.range[0]" in change) {
+    return { "xaxis.range[0]": change["xaxis.range[0]"], "xaxis.range[1]": change["xaxis.range[1]"] };
+  }
+  return "xaxis.autorange" in change ? { "xaxis.autorange": change["xaxis.autorange"] } : null;
+}
