@@ -17,6 +17,7 @@ import { linkAxes, panel } from "../lib/panels.js";
 export function connect(element) {
   const panels = new Map(); // figure name → panel
   const plots = [...element.querySelectorAll("[data-figure]")];
+  const known = new Set(); // metrics that the figures were asked for
   let stopListening = null;
   let lastState = null;
   let alive = true;
@@ -28,7 +29,9 @@ export function connect(element) {
       for (const plot of plots) {
         const name = plot.dataset.figure;
         if (!panels.has(name)) panels.set(name, panel(plot, isLog(element, name)));
-        await panels.get(name).show(figures[name] ?? { data: [], layout: {} });
+        const figure = figures[name] ?? { data: [], layout: {} };
+        figure.data.forEach((trace) => known.add(trace.meta));
+        await panels.get(name).show(figure);
       }
       linkAxes([...panels.values()].filter((one) => !("alone" in one.plot.dataset)));
       if (!stopListening && element.dataset.events) follow(lastId);
@@ -48,6 +51,10 @@ export function connect(element) {
 
   function extend(points) {
     for (const one of panels.values()) one.extend(points);
+    const strange = points.map((point) => point.name).filter((name) => !known.has(name));
+    if (strange.length === 0) return;
+    strange.forEach((name) => known.add(name));
+    load(); // a metric that the figures did not have yet; asked for once
   }
 
   function onState(state) {

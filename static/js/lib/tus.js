@@ -31,7 +31,7 @@ export function send(file, { endpoint, metadata = {}, chunkBytes = 8 * 2 ** 20, 
         if (offset === null) offset = await begin();
         say("sending");
         onProgress?.(offset);
-        if (offset >= file.size && state.page !== undefined) return finished();
+        if (offset >= file.size) return finished();
         const piece = file.slice(offset, offset + chunkBytes);
         offset = await patch(state, piece, offset, onProgress);
         failures = 0;
