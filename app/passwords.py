@@ -53,7 +53,7 @@ def is_outdated(password_hash: str) -> bool:
 
 def username_key(username: str) -> str:
     """What must be unique: full-width and half-width, capital and small letters are the same name."""
-    return unicodedata.normalize("NFKC", username).strip().casefold()
+    return unicodedata.normalize("NFKC", _storable(username)).strip().casefold()
 
 
 def username_fault(username: str) -> str | None:
@@ -83,5 +83,10 @@ def password_fault(password: str, username: str = "") -> str | None:
 
 
 def _prepared(password: str) -> str:
-    """The same characters typed on another system are the same password (RFC 8265); a lone surrogate does no harm."""
-    return unicodedata.normalize("NFC", password).encode("utf-8", "replace").decode()
+    """The same characters typed on another system are the same password (RFC 8265)."""
+    return unicodedata.normalize("NFC", _storable(password))
+
+
+def _storable(text: str) -> str:
+    """Text that every database takes: no NUL, no lone surrogate."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
