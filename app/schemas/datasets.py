@@ -1,0 +1,184 @@
+"""What a client may say about a dataset, and what it gets back; used by pages and API alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+
+from app.db import Dataset
+from app.preprocessing import Channels, ResizeMode
+from app.schemas.fields import decimal, found, lines, one_line, refusal, whole
+
+MAX_SIDE = 4096
+MAX_ID = 2**63 - 1
+MAX_SEED = 2**31 - 1
+PERCENT_TOLERANCE = 0.01
+
+Name = Annotated[str, BeforeValidator(one_line(200)), Field(min_length=1, max_length=200)]
+Description = Annotated[str, BeforeValidator(lines(10_000)), Field(max_length=10_000)]
+RowId = Annotated[int, BeforeValidator(whole(1, MAX_ID)), Field(ge=1)]
+Percent = Annotated[float, BeforeValidator(decimal(0, 100)), Field(ge=0, le=100)]
+Side = Annotated[int, BeforeValidator(whole(1, MAX_SIDE)), Field(ge=1, le=MAX_SIDE)]
+Seed = Annotated[int, BeforeValidator(whole(0, MAX_SEED)), Field(ge=0, le=MAX_SEED)]
+
+
+class Encoding(StrEnum):
+    PNG = "png"
+
+
+class Split(StrEnum):
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+SPLIT_NAMES = {Split.TRAIN: "training", Split.VAL: "validation", Split.TEST: "test"}
+
+
+class NewDataset(BaseModel):
+    """A dataset to be made from an upload. What is left out is guessed from the upload, as in the wizard."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    upload_id: RowId
+    name: Name
+    description: Description = ""
+    train_percent: Percent = 70.0
+    val_percent: Percent = 10.0
+    test_percent: Percent = 20.0
+    channels: Channels | None = Field(None, description="Left out: as most pictures of the upload")
+    width: Side | None = Field(None, description="Pixels. Left out: guessed from the upload")
+    height: Side | None = Field(None, description="Pixels. Left out: guessed from the upload")
+    resize_mode: ResizeMode = ResizeMode.SQUASH
+    encoding: Encoding = Encoding.PNG
+    seed: Seed = 1
+    submission: str | None = Field(None, max_length=64, description="A mark of your own: sent twice makes one dataset")
+
+    @field_validator("upload_id", mode="before")
+    @classmethod
+    def _chosen(cls, value: object) -> object:
+        if value in (None, ""):
+            raise refusal("Choose an upload.")
+        return value
+
+    @field_validator("resize_mode")
+    @classmethod
+    def _buildable(cls, value: ResizeMode) -> ResizeMode:
+        if value not in RESIZE_MODES:
+            raise refusal(f"Expected one of {', '.join(RESIZE_MODES)}, found {found(value.value)}.")
+        return value
+
+    @field_validator("test_percent")
+    @classmethod
+    def _adds_up(cls, value: float, info: ValidationInfo) -> float:
+        parts = [info.data.get(field) for field in ("train_percent", "val_percent")]
+        if None in parts:
+            return value  # one of them has a message of its own
+        total = value + sum(part for part in parts if part is not None)
+        if abs(total - 100) > PERCENT_TOLERANCE:
+            raise refusal(f"The three parts add up to {total:g} %, expected 100 %.")
+        if parts[0] == 0:
+            raise refusal("Training gets 0 %: nothing could be learnt from this dataset.")
+        return value
+
+    @property
+    def percents(self) -> tuple[float, float, float]:
+        return self.train_percent, self.val_percent, self.test_percent
+
+    def options(self) -> dict[str, Any]:
+        """What the build needs besides channels and size, which have columns of their own."""
+        return {
+            "train_percent": self.train_percent,
+            "val_percent": self.val_percent,
+            "test_percent": self.test_percent,
+            "resize_mode": self.resize_mode.value,
+            "encoding": self.encoding.value,
+            "seed": self.seed,
+        }
+
+
+# What the build supports, in the order of the wizard.
+RESIZE_MODES: dict[ResizeMode, str] = {
+    ResizeMode.SQUASH: "Squash",
+}
+
+
+class DatasetChanges(BaseModel):
+    """What may change once a dataset is made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    description: Description | None = None
+
+
+class SplitOut(BaseModel):
+    count: int
+    per_class: list[int] = Field(description="Images of each class, in the order of `classes`")
+
+
+class DatasetOut(BaseModel):
+    id: int
+    name: str
+    description: str
+    status: str
+    progress_percent: float
+    eta_s: float | None
+    phase: str | None = Field(description="What the build is doing, while it runs")
+    error: str | None
+    upload_id: int | None
+    owner: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    channels: Channels
+    width: int
+    height: int
+    options: dict[str, Any]
+    classes: list[str]
+    splits: dict[str, SplitOut]
+    image_count: int
+    skipped_count: int
+    content_hash: str | None
+    mean: list[float] | None = Field(description="Per channel in 0–255: one value for gray, blue green red for color")
+    size_bytes: int | None
+    model_count: int
+
+    @classmethod
+    def of(cls, dataset: Dataset, model_count: int) -> DatasetOut:
+        job, result = dataset.job, dataset.result
+        return cls(
+            id=dataset.id,
+            name=dataset.name,
+            description=dataset.description,
+            status=dataset.status,
+            progress_percent=round(job.progress_percent, 2),
+            eta_s=job.eta_s,
+            phase=job.detail.get("phase"),
+            error=job.error,
+            upload_id=dataset.upload_id,
+            owner=dataset.user.username if dataset.user else None,
+            created_at=dataset.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            channels=Channels(dataset.channels),
+            width=dataset.width,
+            height=dataset.height,
+            options=dataset.options,
+            classes=dataset.classes,
+            splits={split: SplitOut(**counts) for split, counts in dataset.splits.items()},
+            image_count=dataset.image_count,
+            skipped_count=int(result.get("skipped_count", 0)),
+            content_hash=result.get("content_hash"),
+            mean=result.get("mean"),
+            size_bytes=result.get("size_bytes"),
+            model_count=model_count,
+        )
+
+
+class DatasetList(BaseModel):
+    items: list[DatasetOut]
+    next: str | None = Field(description="Send it as `after` for the next page; null on the last")
