@@ -8,6 +8,7 @@ under its name once it is complete, and is taken within the broker's own folder.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -16,20 +17,19 @@ from typing import Any
 
 from kombu.transport import filesystem
 from kombu.transport.virtual import Empty
-from kombu.utils.json import dumps, loads
 
 URL = "app.filesystem_broker:Transport://"
 
 
-class Channel(filesystem.Channel):  # type: ignore[misc]
-    def _put(self, queue: str, payload: dict[str, Any], **_: Any) -> None:
+class Channel(filesystem.Channel):
+    def _put(self, queue: Any, message: Any, **_: Any) -> None:
         folder = Path(self.data_folder_out)
         name = f"{time.time_ns():020d}-{uuid.uuid4().hex}"  # oldest first by name, also across reboots
         part = folder / f"{name}.part"
-        part.write_text(dumps(payload))
+        part.write_text(json.dumps(message))
         part.rename(folder / f"{name}.{queue}.msg")
 
-    def _get(self, queue: str) -> Any:
+    def _get(self, queue: Any, timeout: Any = None) -> Any:  # noqa: ARG002
         folder = Path(self.data_folder_in)
         ending = f".{queue}.msg"
         for name in sorted(entry for entry in os.listdir(folder) if entry.endswith(ending)):
@@ -40,9 +40,9 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
                 continue  # somebody else was faster
             text = taken.read_text()
             taken.unlink()
-            return loads(text)
+            return json.loads(text)
         raise Empty
 
 
-class Transport(filesystem.Transport):  # type: ignore[misc]
+class Transport(filesystem.Transport):
     Channel = Channel

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1  # Linux, prctl(2)
@@ -32,3 +33,8 @@ def end_group(pid: int) -> None:
     """Ends a process that leads a session of its own, and all that it started there."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def end_groups(pids: Iterable[int]) -> None:
+    for pid in pids:
+        end_group(pid)

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Database, Job, JobKind, Lane, Status, Worker
 from app.db.base import now
-from app.processes import die_with, end_group
+from app.processes import die_with, end_group, end_groups
 from app.queue import TASK, make_celery, send
 from app.settings import Settings
 from app.storage import Storage
@@ -181,7 +181,7 @@ class LaneWorker:
             with suppress(ProcessLookupError):
                 run.terminate()
         if runs:
-            timer = threading.Timer(GRACE_S, lambda: [end_group(run.pid) for run in runs])
+            timer = threading.Timer(GRACE_S, end_groups, [[run.pid for run in runs]])
             timer.daemon = True
             timer.start()
 
