@@ -15,10 +15,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from kombu.transport import filesystem
+from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.transport.virtual import Empty
 
-URL = "app.filesystem_broker:Transport://"
+NAME = "wholefiles"
+URL = f"{NAME}://"
+TRANSPORT_ALIASES[NAME] = "app.filesystem_broker:Transport"
 
 
 class Channel(filesystem.Channel):
