@@ -20,19 +20,12 @@ from app.db import Database, Job, JobKind, Status
 from app.processes import die_with
 from app.settings import Settings
 from app.storage import Storage
-from worker.building import build_dataset
 from worker.lease import Lease
 from worker.outcome import Outcome, Refusal
-from worker.predicting import predict
-from worker.training import train
 
 log = logging.getLogger("worker.run")
 
-RUNS: dict[JobKind, Callable[[Settings, Database, Storage, Lease], Outcome]] = {
-    JobKind.BUILD_DATASET: build_dataset,
-    JobKind.TRAIN: train,
-    JobKind.PREDICT: predict,
-}
+Run = Callable[[Settings, Database, Storage, Lease], Outcome]
 
 
 def main(job_id: int, attempt: int, parent_pid: int) -> None:
@@ -61,7 +54,7 @@ def do(settings: Settings, database: Database, storage: Storage, lease: Lease, k
     """Does the job and records how it ended; faults become reasons in plain words on the row."""
     job_id, attempt = lease.job_id, lease.attempt
     try:
-        outcome = RUNS[kind](settings, database, storage, lease)
+        outcome = run_of(kind)(settings, database, storage, lease)
     except Exception as error:
         reason = reason_for(error)
         log.exception("job %s failed: %s", job_id, reason)
@@ -71,6 +64,23 @@ def do(settings: Settings, database: Database, storage: Storage, lease: Lease, k
         outcome = Outcome.GIVEN_BACK
     log.info("job %s: %s", job_id, outcome)
     _end(database, lambda: _record(database, job_id, attempt, outcome))
+
+
+def run_of(kind: JobKind) -> Run:
+    """What does a job of this kind; imported when needed, since torch takes seconds and a dataset needs none."""
+    if kind is JobKind.BUILD_DATASET:
+        from worker.building import build_dataset
+
+        return build_dataset
+    if kind is JobKind.TRAIN:
+        from worker.training import train
+
+        return train
+    if kind is JobKind.PREDICT:
+        from worker.predicting import predict
+
+        return predict
+    raise Refusal(f"This version of Trainyard has no work of the kind {kind}.")
 
 
 def reason_for(error: Exception) -> str:
