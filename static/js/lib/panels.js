@@ -8,7 +8,7 @@ const DRAW_AT_MOST_EVERY_MS = 200;
 const CONFIG = {
   displaylogo: false,
   responsive: true,
-  displayModeBar: "hover",
+  displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false,
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
   doubleClick: "reset",
 };
