@@ -4,8 +4,12 @@
    data-url     JSON {figures: {loss: {data, layout}, …}, last_id}; or a child <script type="application/json"> holds it
    data-events  optional server-sent events: `points` {points: [{id, epoch, iteration, name, value}]} extend the trace
                 whose `meta` equals the point's name (traces hold x: epochs, y: values, customdata: iterations);
-                `state` {status, snapshots, …}: a changed status or number of snapshots loads the figures anew
-   data-figure  name of the figure drawn in this element; panels share their epoch axis: zooming one zooms all
+                `rewind` {iteration} forgets what lies after it; `state` {status, snapshots, …}: a changed status or
+                number of snapshots loads the figures anew; `end` closes the line
+   The page needs one line only: `state` and `log` are passed on as document events live:state and live:log, which
+   live-fragment (data-on) and log-tail take.
+   data-figure  name of the figure drawn in this element; panels share their epoch axis: zooming one zooms all those
+                without data-alone
    Colours are tokens, e.g. line: {color: "var(--series-1)"}. <input type="checkbox" data-log="loss"> makes y logarithmic;
    an element with [data-chart-state] says when the line is lost. The event "chart:load" {detail: {url}} loads another. */
 
@@ -16,40 +20,63 @@ import { linkAxes, panel } from "../lib/panels.js";
 
 export function connect(element) {
   const panels = new Map(); // figure name → panel
-  const plots = [...element.querySelectorAll("[data-figure]")];
   const known = new Set(); // metrics that the figures were asked for
+  let missed = null; // points that arrive while figures are being loaded
+  let again = false;
   let stopListening = null;
   let lastState = null;
   let alive = true;
 
-  async function load(url = element.dataset.url) {
+  async function load() {
+    if (missed) {
+      again = true;
+      return;
+    }
+    missed = [];
     try {
-      const { figures, last_id: lastId } = await payload(element, url);
+      const { figures, last_id: lastId } = await payload(element);
       if (!alive) return;
-      for (const plot of plots) {
-        const name = plot.dataset.figure;
-        if (!panels.has(name)) panels.set(name, panel(plot, isLog(element, name)));
-        const figure = figures[name] ?? { data: [], layout: {} };
-        figure.data.forEach((trace) => known.add(trace.meta));
-        await panels.get(name).show(figure);
-      }
-      linkAxes([...panels.values()].filter((one) => !("alone" in one.plot.dataset)));
+      await showAll(figures);
       if (!stopListening && element.dataset.events) follow(lastId);
     } catch (error) {
       say(element, error.message);
     }
+    const points = missed;
+    missed = null;
+    extend(points);
+    if (again && alive) {
+      again = false;
+      load();
+    }
+  }
+
+  async function showAll(figures) {
+    for (const plot of element.querySelectorAll("[data-figure]")) {
+      const name = plot.dataset.figure;
+      const figure = figures[name] ?? { data: [], layout: {} };
+      figure.data.forEach((trace) => known.add(trace.meta));
+      if (!panels.has(name)) panels.set(name, panel(plot, isLog(element, name)));
+      await panels.get(name).show(figure);
+    }
+    linkAxes([...panels.values()].filter((one) => !("alone" in one.plot.dataset)));
   }
 
   function follow(lastId) {
     stopListening = listen(element.dataset.events, {
       since: lastId ?? 0,
-      on: { points: ({ points }) => extend(points), state: onState },
+      on: {
+        points: ({ points }) => extend(points),
+        rewind: ({ iteration }) => panels.forEach((one) => one.rewind(iteration)),
+        state: onState,
+        log: (lines) => tell("live:log", lines),
+      },
       onOpen: () => say(element, ""),
       onLost: () => say(element, "The line is lost; trying again"),
     });
   }
 
   function extend(points) {
+    if (missed) missed.push(...points);
     for (const one of panels.values()) one.extend(points);
     const strange = points.map((point) => point.name).filter((name) => !known.has(name));
     if (strange.length === 0) return;
@@ -58,12 +85,16 @@ export function connect(element) {
   }
 
   function onState(state) {
-    const mark = `${state.status} ${Array.isArray(state.snapshots) ? state.snapshots.length : state.snapshots}`;
+    const mark = `${state.status} ${state.snapshots}`;
     if (lastState !== null && mark !== lastState) load();
     lastState = mark;
+    tell("live:state", state);
   }
 
-  element.addEventListener("chart:load", (event) => load(event.detail?.url));
+  element.addEventListener("chart:load", (event) => {
+    if (event.detail?.url) element.dataset.url = event.detail.url;
+    load();
+  });
   element.addEventListener("change", (event) => {
     const name = event.target.dataset?.log;
     if (name) panels.get(name)?.setLog(event.target.checked);
@@ -78,13 +109,17 @@ export function connect(element) {
   };
 }
 
-async function payload(element, url) {
-  const inline = element.querySelector('script[type="application/json"]');
-  return url ? getJson(url) : JSON.parse(inline.textContent);
+async function payload(element) {
+  if (element.dataset.url) return getJson(element.dataset.url);
+  return JSON.parse(element.querySelector('script[type="application/json"]').textContent);
 }
 
 function isLog(element, name) {
   return element.querySelector(`[data-log="${name}"]`)?.checked ?? false;
+}
+
+function tell(name, detail) {
+  document.dispatchEvent(new CustomEvent(name, { detail }));
 }
 
 function say(element, text) {

@@ -1,7 +1,8 @@
 /* Keeps an element equal to the server-rendered partial at data-url.
      data-url     the partial: the new inside of this element
-     data-every   seconds between polls (default 2; with data-events only as a fallback while the line is lost)
-     data-events  optional SSE address: every `state` event asks for the partial anew
+     data-every   seconds between polls (default 2)
+     data-on      optional document event (such as live:state, sent by the page's chart) that asks for it at once
+     data-events  optional SSE address with a line of its own: every `state` event asks for the partial anew
    A response header X-Live: end (or 204) says that nothing more will change. The focus stays where it was (by id, or by
    name within a form); nothing is replaced while the person types in it or has a <details class="confirm"> open in it.
    Sends the event "fragment:updated" on the element, and reloads the page when X-Live: reload is answered. */
@@ -10,6 +11,7 @@ import { listen } from "../lib/events.js";
 
 export function connect(element) {
   const every = 1000 * Number(element.dataset.every || 2);
+  const { on } = element.dataset;
   let timer = null;
   let stopListening = null;
   let ended = false;
@@ -55,9 +57,11 @@ export function connect(element) {
     clearTimeout(timer);
     stopListening?.();
     document.removeEventListener("visibilitychange", update);
+    if (on) document.removeEventListener(on, update);
   }
 
   if (element.dataset.events) stopListening = listen(element.dataset.events, { on: { state: update } });
+  if (on) document.addEventListener(on, update);
   document.addEventListener("visibilitychange", update);
   schedule();
   return end;

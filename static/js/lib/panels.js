@@ -2,7 +2,7 @@
 
 import { withColors } from "./colors.js";
 import { loadPlotly } from "./plotly.js";
-import { putPoint } from "./series.js";
+import { dropAfter, putPoint } from "./series.js";
 
 const DRAW_AT_MOST_EVERY_MS = 200;
 const CONFIG = {
@@ -59,6 +59,10 @@ export function panel(plot, startsLog) {
         putPoint(trace, point);
         later();
       }
+    },
+    rewind(iteration) {
+      for (const trace of figure.data) if (trace.meta) dropAfter(trace, iteration);
+      later();
     },
     setLog(on) {
       log = on;

@@ -14,6 +14,12 @@ export function putPoint(trace, { epoch, iteration, value }) {
   if (trace.x.length > MOST_POINTS) thin(trace);
 }
 
+/* Forgets the points after an iteration: a run went on from the snapshot that was made there. */
+export function dropAfter(trace, iteration) {
+  const kept = placeOf(trace.customdata, iteration + 1);
+  for (const key of ["x", "y", "customdata"]) trace[key].length = kept;
+}
+
 function placeOf(iterations, iteration) {
   let low = 0;
   let high = iterations.length;
