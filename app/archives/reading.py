@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,11 @@ _LOCAL_HEADER_BYTES = 30
 _NAME_GUESS_BYTES = 160
 
 
+ENTRY = np.dtype(
+    [("label", "i4"), ("offset", "u8"), ("packed", "u8"), ("size", "u8"), ("method", "u1"), ("checksum", "u4")]
+)
+
+
 class DamagedEntry(Exception):
     """One entry cannot be read; the others may be fine. The text is the reason."""
 
@@ -44,6 +50,19 @@ class Archive:
     contents: Contents
     table: PictureTable
     label: NDArray[np.int32]  # (pictures,) class of each row of the table, -1 outside of every class
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A column of the table (offset, packed, size, method, checksum) as an array."""
+        values = getattr(self.table, name)
+        return np.frombuffer(values, values.typecode)
+
+    def entries(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """What `read_picture` needs of `rows`, and their labels, as an array of `ENTRY`."""
+        entries = np.empty(len(rows), ENTRY)
+        entries["label"] = self.label[rows]
+        for name in ENTRY.names[1:]:  # type: ignore[index]
+            entries[name] = self.column(name)[rows]
+        return entries
 
 
 @contextmanager

@@ -98,8 +98,11 @@ class PictureTable:
 
     def path(self, row: int) -> str:
         """The path of a picture inside the archive, on one line."""
+        return self.path_bytes(row).decode("utf-8")
+
+    def path_bytes(self, row: int) -> bytes:
         start = self._name_ends[row - 1] if row else 0
-        return self._names[start : self._name_ends[row]].decode("utf-8")
+        return bytes(self._names[start : self._name_ends[row]])
 
     def folder_counts(self) -> list[int]:
         """Pictures directly in each folder."""
@@ -108,7 +111,7 @@ class PictureTable:
 
     def keep_last_of_same_name(self) -> None:
         """Drops all but the last of the pictures that share one path, as unpacking would."""
-        hashes = np.fromiter((hash(self.path(row)) for row in range(len(self))), np.int64, len(self))
+        hashes = np.fromiter((hash(self.path_bytes(row)) for row in range(len(self))), np.int64, len(self))
         _, first_from_end = np.unique(hashes[::-1], return_index=True)
         if len(first_from_end) == len(self):
             return

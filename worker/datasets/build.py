@@ -1,0 +1,173 @@
+"""Makes a dataset: archive → split → preprocess → encode → LMDB, lists, mean and manifest.
+
+Everything is made in a folder beside the final one and moved there when it is whole, so a build that was killed or
+stopped leaves no dataset, and starts again from the beginning with the same result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+from numpy.typing import NDArray
+
+from app.archives import Archive, ArchiveError, open_archive
+from app.split import class_problem, percent_problem
+from app.version import VERSION
+from worker.datasets.encoding_job import EncodingJob, EncodingTask
+from worker.datasets.errors import BuildStopped, DatasetError
+from worker.datasets.mean import channel_means, mean_image, write_mean
+from worker.datasets.processes import pool
+from worker.datasets.progress import Reporter
+from worker.datasets.spec import BuildProgress, BuildResult, BuildSpec, SplitCounts
+from worker.datasets.split import Rows, divide
+from worker.datasets.split_writer import SkippedFile, SplitWriter
+from worker.datasets.workplace import MANIFEST, no_room, workplace
+
+__all__ = ["BuildProgress", "BuildResult", "BuildSpec", "BuildStopped", "DatasetError", "SplitCounts", "build"]
+
+MAX_SIDE = 8192
+_TASK_PICTURES = 256
+_TASK_BYTES = 4 * 1024 * 1024
+
+
+def build(
+    spec: BuildSpec, on_progress: Callable[[BuildProgress], None], should_stop: Callable[[], bool]
+) -> BuildResult:
+    """Makes the dataset of `spec` in its `out_dir`; raises DatasetError, or BuildStopped when asked to stop."""
+    started = time.monotonic()
+    _check(spec)
+    reporter = Reporter(on_progress, should_stop)
+    reporter.phase("scanning", 0)
+    try:
+        with workplace(spec.out_dir) as folder, open_archive(spec.archive, spec.filename, folder) as archive:
+            return _build_in(folder, spec, archive, reporter, started)
+    except ArchiveError as error:
+        raise DatasetError(str(error)) from error
+    except lmdb.Error as error:
+        if isinstance(error, lmdb.DiskError) or "No space left" in str(error) or "File too large" in str(error):
+            raise no_room(spec.out_dir) from error
+        raise
+
+
+def _check(spec: BuildSpec) -> None:
+    problem = percent_problem(*spec.percents)
+    if problem:
+        raise DatasetError(problem)
+    if not (1 <= spec.width <= MAX_SIDE and 1 <= spec.height <= MAX_SIDE):
+        raise DatasetError(f"Width and height must be 1 to {MAX_SIDE:,} pixels; found {spec.width} × {spec.height}.")
+
+
+def _build_in(folder: Path, spec: BuildSpec, archive: Archive, reporter: Reporter, started: float) -> BuildResult:
+    classes = [entry.name for entry in archive.contents.classes]
+    problem = class_problem(((entry.name, entry.count) for entry in archive.contents.classes), *spec.percents)
+    if problem:
+        raise DatasetError(problem)
+    division = divide(archive, spec.percents, spec.seed)
+    reporter.phase("encoding", sum(len(rows) for rows in division.values()))
+    with (folder / "skipped.csv").open("w", encoding="utf-8", newline="") as file:
+        skipped = SkippedFile(file)
+        splits, digest, pixel_sum = _encode(folder, spec, archive, division, skipped, reporter)
+    _refuse_empty_classes(classes, splits, skipped)
+    reporter.phase("mean", 1)
+    mean = mean_image(pixel_sum, splits["train"].count)
+    write_mean(folder, mean)
+    reporter.phase("finishing", 1)
+    (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+    result = BuildResult(classes, splits, skipped.count, digest, channel_means(mean))
+    manifest = _manifest(spec, archive, result, skipped, time.monotonic() - started)
+    (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
+    return result
+
+
+def _encode(
+    folder: Path,
+    spec: BuildSpec,
+    archive: Archive,
+    division: dict[str, Rows],
+    skipped: SkippedFile,
+    reporter: Reporter,
+) -> tuple[dict[str, SplitCounts], str, NDArray[np.uint64]]:
+    """Writes every split; gives their counts, the content hash and the sum of the training pictures."""
+    job = EncodingJob(
+        archive.data_path, spec.channels, spec.width, spec.height, spec.resize_mode, spec.encoding, spec.jpeg_quality
+    )
+    splits: dict[str, SplitCounts] = {}
+    digest = hashlib.sha256(f"{spec.channels} {spec.width}×{spec.height} {spec.encoding}\n".encode())
+    pixel_sum = np.zeros((spec.height, spec.width) if spec.channels.count == 1 else (spec.height, spec.width, 3), "u8")
+    with ExitStack() as stack:
+        replies = stack.enter_context(pool(job, max(1, spec.processes)))
+        for split, rows in division.items():
+            parts = list(_parts(archive, rows))
+            tasks = (EncodingTask(archive.entries(rows[start:stop]), split == "train") for start, stop in parts)
+            with SplitWriter(folder, split, archive, skipped) as writer:
+                for (start, stop), encoded in zip(parts, replies(tasks), strict=True):
+                    writer.add(rows[start:stop], encoded)
+                    if encoded.pixel_sum is not None:
+                        pixel_sum += encoded.pixel_sum
+                    reporter.advance(stop - start)
+                splits[split], split_digest = writer.finish()
+                digest.update(split.encode() + b"\0" + split_digest)
+    return splits, digest.hexdigest(), pixel_sum
+
+
+def _parts(archive: Archive, rows: Rows) -> Iterator[tuple[int, int]]:
+    """Cuts `rows` into tasks of at most `_TASK_PICTURES` pictures and about `_TASK_BYTES` bytes."""
+    ends = np.cumsum(archive.column("size")[rows])
+    start = 0
+    while start < len(rows):
+        before = ends[start - 1] if start else 0
+        stop = int(np.searchsorted(ends, before + _TASK_BYTES, side="right"))
+        stop = max(start + 1, min(stop, start + _TASK_PICTURES))
+        yield start, min(stop, len(rows))
+        start = min(stop, len(rows))
+
+
+def _refuse_empty_classes(classes: list[str], splits: dict[str, SplitCounts], skipped: SkippedFile) -> None:
+    totals = np.sum([counts.per_class for counts in splits.values()], axis=0)
+    empty = [name for name, total in zip(classes, totals, strict=True) if total == 0]
+    if empty:
+        most = max(skipped.reasons, key=lambda reason: skipped.reasons[reason])
+        raise DatasetError(
+            f"No picture of class “{empty[0]}” can be read ({skipped.count:,} of all pictures cannot, mostly: {most})."
+        )
+    if splits["train"].count == 0:
+        raise DatasetError("No picture of the training split can be read.")
+
+
+def _manifest(
+    spec: BuildSpec, archive: Archive, result: BuildResult, skipped: SkippedFile, duration_s: float
+) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "name": spec.name,
+        "source": {"filename": spec.filename, "size_bytes": spec.archive.stat().st_size, **archive.contents.to_dict()},
+        "preprocessing": {
+            "channels": spec.channels,
+            "channel_order": "gray" if spec.channels.count == 1 else "bgr",
+            "width": spec.width,
+            "height": spec.height,
+            "resize_mode": spec.resize_mode,
+        },
+        "percents": dict(zip(("train", "val", "test"), spec.percents, strict=True)),
+        "seed": spec.seed,
+        "encoding": spec.encoding,
+        "jpeg_quality": spec.jpeg_quality if spec.encoding == "jpeg" else None,
+        "classes": result.classes,
+        "splits": {
+            split: {"count": counts.count, "per_class": counts.per_class} for split, counts in result.splits.items()
+        },
+        "skipped_count": result.skipped_count,
+        "skipped_reasons": skipped.reasons,
+        "mean": result.mean,
+        "content_hash": result.content_hash,
+        "made_by": {"trainyard": VERSION},
+        "duration_s": round(duration_s, 2),
+    }

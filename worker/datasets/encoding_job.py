@@ -1,0 +1,109 @@
+"""The job of the build's processes: read pictures from the archive, preprocess, encode, sum and hash them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.archives.reading import DamagedEntry, read_picture
+from app.preprocessing import Channels, ResizeMode
+from worker.datasets.encode import datum, encode
+from worker.datasets.preprocess import ImageError, load_picture
+from worker.datasets.spec import Encoding
+
+
+@dataclass(frozen=True)
+class EncodingTask:
+    """Some pictures of one split."""
+
+    entries: NDArray[Any]  # of app.archives.reading.ENTRY
+    with_sum: bool
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def part(self, start: int, stop: int) -> EncodingTask:
+        return EncodingTask(self.entries[start:stop], self.with_sum)
+
+
+@dataclass
+class Encoded:
+    """The pictures of a task that could be read: `index` are their places in the task, `ends` their ends in `data`."""
+
+    index: list[int] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)  # serialized Datums
+    digests: list[bytes] = field(default_factory=list)  # SHA-256 of the pixels
+    sizes: list[tuple[int, int]] = field(default_factory=list)  # original width and height
+    stored_bytes: list[int] = field(default_factory=list)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+    pixel_sum: NDArray[np.uint64] | None = None  # (H, W) or (H, W, 3) RGB
+
+
+@dataclass
+class EncodingJob:
+    data_path: Path
+    channels: Channels
+    width: int
+    height: int
+    resize_mode: ResizeMode
+    encoding: Encoding
+    jpeg_quality: int
+    _descriptor: int | None = None
+
+    def run(self, task: EncodingTask) -> Encoded:
+        if self._descriptor is None:
+            self._descriptor = os.open(self.data_path, os.O_RDONLY)
+        done = Encoded()
+        if task.with_sum:
+            shape = (self.height, self.width) if self.channels is Channels.GRAY else (self.height, self.width, 3)
+            done.pixel_sum = np.zeros(shape, np.uint64)
+        for index, (label, *entry) in enumerate(task.entries.tolist()):
+            try:
+                source = read_picture(self._descriptor, *entry)
+                pixels, original = self._pixels(source)
+            except (DamagedEntry, ImageError) as error:
+                done.skipped.append((index, str(error)))
+                continue
+            stored = encode(pixels, self.encoding, self.jpeg_quality)
+            done.index.append(index)
+            done.data.append(datum(stored, self.encoding, pixels.shape, label))
+            done.digests.append(hashlib.sha256(pixels.data).digest())
+            done.sizes.append(original)
+            done.stored_bytes.append(len(stored))
+            if done.pixel_sum is not None:
+                done.pixel_sum += pixels
+        return done
+
+    def _pixels(self, source: bytes) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        picture = load_picture(source, self.channels, self.width, self.height, self.resize_mode)
+        return np.asarray(picture.image), picture.original_size
+
+    def divide(self, task: EncodingTask) -> list[EncodingTask]:
+        middle = len(task) // 2
+        return [task] if len(task) < 2 else [task.part(0, middle), task.part(middle, len(task))]
+
+    def merge(self, replies: list[Encoded]) -> Encoded:
+        merged = Encoded()
+        shift = 0
+        for reply in replies:
+            length = len(reply.index) + len(reply.skipped)
+            merged.index += [index + shift for index in reply.index]
+            merged.skipped += [(index + shift, reason) for index, reason in reply.skipped]
+            for name in ("data", "digests", "sizes", "stored_bytes"):
+                getattr(merged, name).extend(getattr(reply, name))
+            if reply.pixel_sum is not None:
+                merged.pixel_sum = reply.pixel_sum if merged.pixel_sum is None else merged.pixel_sum + reply.pixel_sum
+            shift += length
+        return merged
+
+    def give_up(self, task: EncodingTask, reason: str) -> Encoded:
+        return Encoded(skipped=[(index, reason) for index in range(len(task))])
+
+    def time_limit_s(self, task: EncodingTask) -> float:
+        return 60 + 5 * len(task)

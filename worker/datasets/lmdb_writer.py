@@ -1,0 +1,57 @@
+"""Writes one split as an LMDB that Caffe reads: keys %08d in order, values serialized Datums.
+
+The map grows by itself; what was not committed when it was full is written again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import lmdb
+
+_FIRST_MAP_BYTES = 64 * 1024 * 1024
+_BATCH_BYTES = 8 * 1024 * 1024
+
+
+class LmdbWriter:
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        # The whole dataset is synced once at the end; until then it lies in a folder that nobody reads.
+        self._env = lmdb.open(
+            str(folder), map_size=_FIRST_MAP_BYTES, sync=False, metasync=False, max_dbs=0, readahead=False
+        )
+        self._batch: list[tuple[bytes, bytes]] = []
+        self._batch_bytes = 0
+        self.count = 0
+
+    def append(self, value: bytes) -> None:
+        self._batch.append((b"%08d" % self.count, value))
+        self.count += 1
+        self._batch_bytes += len(value)
+        if self._batch_bytes >= _BATCH_BYTES:
+            self._commit()
+
+    def finish(self) -> None:
+        """Commits what is left and syncs it to the disk."""
+        self._commit()
+        self._env.sync(True)
+
+    def __enter__(self) -> LmdbWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._env.close()
+
+    def _commit(self) -> None:
+        while self._batch:
+            try:
+                with self._env.begin(write=True) as transaction:
+                    for key, value in self._batch:
+                        transaction.put(key, value, append=True, dupdata=False)
+            except lmdb.MapFullError:
+                self._env.set_mapsize(self._env.info()["map_size"] * 2)
+            else:
+                self._batch, self._batch_bytes = [], 0

@@ -1,0 +1,206 @@
+"""From the bytes of a picture to pixels of the dataset's size and channels: the one place where it is done.
+
+Dataset builds and predictions call the same function, so that a model sees at test time what it saw in training.
+Needs Pillow and NumPy only. What happens to a batch afterwards (crop, mirror, mean, scale) is in `worker/engine`.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from app.preprocessing import Channels, Preprocessing, ResizeMode
+
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "PPM", "WEBP", "TIFF", "GIF", "MPO")
+# 64 million pixels take 256 MB while they are decoded; a JPEG is scaled down while it is decoded and may be larger.
+MAX_PIXELS = 64_000_000
+MAX_JPEG_PIXELS = 400_000_000
+
+Image.MAX_IMAGE_PIXELS = None  # checked here, before decoding and with our own message
+_ORIENTATION = 0x0112
+
+
+class ImageError(Exception):
+    """The picture cannot be used; the text is the reason."""
+
+
+def load_image(source: bytes | Path | BinaryIO, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """The picture as (H, W, C) uint8, BGR or grey, at the size of `preprocessing`; raises ImageError."""
+    data = source if isinstance(source, bytes) else source.read_bytes() if isinstance(source, Path) else source.read()
+    picture = load_picture(
+        data, preprocessing.channels, preprocessing.width, preprocessing.height, preprocessing.resize_mode
+    )
+    return pixels_bgr(picture.image)
+
+
+def pixels_bgr(image: Image.Image) -> NDArray[np.uint8]:
+    """(H, W, C) uint8 in Caffe's channel order, from an L or RGB picture."""
+    pixels = np.asarray(image)
+    return pixels[:, :, None] if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, ::-1])
+
+
+class Picture(NamedTuple):
+    image: Image.Image  # mode L or RGB, of the wanted size
+    original_size: tuple[int, int]  # width, height as stored in the file
+
+
+def load_picture(data: bytes, channels: Channels, width: int, height: int, mode: ResizeMode) -> Picture:
+    """The picture in mode L or RGB and of exactly width × height; raises ImageError."""
+    try:
+        image = _open(data)
+        original_size = image.size
+        _refuse_flood(image)
+        _draft(image, channels, width, height, mode)
+        image.load()
+        orientation = _orientation(image)
+        image = _to_channels(image, channels)
+        size = (height, width) if orientation > 4 else (width, height)
+        return Picture(_oriented(resize(image, *size, mode), orientation), original_size)
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError("needs too much memory to decode") from None
+    except (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, OverflowError, EOFError) as error:
+        raise ImageError(_reason(error)) from None
+    except (struct.error, zlib.error, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise ImageError(_reason(error)) from None
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise ImageError("empty file (0 bytes)")
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ImageError(_not_an_image(data)) from None
+
+
+def _not_an_image(data: bytes) -> str:
+    start = data[:256].lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "not an image: an HTML page"
+    if start.startswith((b"<?xml", b"<svg")):
+        return "not an image that is supported: SVG or XML"
+    if not data.strip(b"\0"):
+        return "not an image: only zeros"
+    if data[4:8] == b"ftyp":
+        return "not an image that is supported: HEIF, AVIF or a video"
+    if data.startswith((b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b")):
+        return "not an image: an archive"
+    if data.startswith(b"%PDF"):
+        return "not an image: a PDF document"
+    return "not an image, or damaged at its start"
+
+
+def _refuse_flood(image: Image.Image) -> None:
+    width, height = image.size
+    limit = MAX_JPEG_PIXELS if image.format in ("JPEG", "MPO") else MAX_PIXELS
+    if width < 1 or height < 1:
+        raise ImageError(f"has no pixels ({width}×{height})")
+    if width * height > limit:
+        raise ImageError(f"too large: {width}×{height}, at most {limit // 1_000_000} million pixels")
+
+
+def _draft(image: Image.Image, channels: Channels, width: int, height: int, mode: ResizeMode) -> None:
+    """Lets libjpeg scale by 1/2, 1/4 or 1/8 while decoding, never below twice the wanted size."""
+    if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+        return
+    wanted = "L" if channels is Channels.GRAY else image.mode
+    if mode is ResizeMode.NONE:
+        image.draft(wanted, image.size)
+    else:
+        longest = 2 * max(width, height)  # the picture may still be turned
+        image.draft(wanted, (longest, longest))
+    if image.size[0] * image.size[1] > MAX_PIXELS:
+        raise ImageError(f"too large to decode to {width}×{height}: {image.size[0]}×{image.size[1]} after scaling")
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1–8. Pillow has already turned TIFFs."""
+    if image.format == "TIFF" or not ("exif" in image.info or "Raw profile type exif" in image.info):
+        return 1
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF data must not cost the picture
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _oriented(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_TURNS[orientation]) if orientation > 1 else image
+
+
+def _to_channels(image: Image.Image, channels: Channels) -> Image.Image:
+    wanted = "L" if channels is Channels.GRAY else "RGB"
+    if image.mode == wanted and "transparency" not in image.info:
+        return image
+    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        image = _on_white(image)
+    elif image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bits(image)
+    elif image.mode not in ("L", "RGB"):  # 1, P, CMYK, YCbCr, LAB, HSV
+        image = image.convert("RGB" if image.mode != "1" else "L")
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    has_color = image.mode not in ("L", "LA", "La", "1")
+    layer = image.convert("RGBA" if has_color else "LA")
+    white = Image.new("RGB" if has_color else "L", image.size, "white")
+    white.paste(layer.convert(white.mode), mask=layer.getchannel("A"))
+    return white
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit and float grey to 0–255: by the range of the format if it has one, else by that of the values."""
+    values: NDArray[Any] = np.nan_to_num(np.asarray(image, np.float32))
+    low, high = float(values.min()), float(values.max())
+    if image.mode.startswith("I;16"):
+        values = values / 257
+    elif image.mode == "F" and low >= 0 and high <= 1:
+        values = values * 255
+    elif low >= 0 and high <= 255:
+        pass
+    elif low >= 0 and high <= 65535:
+        values = values / 257
+    else:
+        values = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def resize(image: Image.Image, width: int, height: int, mode: ResizeMode) -> Image.Image:
+    """`image` at exactly width × height; raises ImageError when the mode does not allow it."""
+    if image.size == (width, height):
+        return image
+    if mode is ResizeMode.SQUASH:
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+    if mode is ResizeMode.NONE:
+        raise ImageError(f"is {image.width}×{image.height}, not {width}×{height}, and resizing is off")
+    if mode is ResizeMode.CROP:
+        return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    raise ImageError(f"resize mode {mode} is not supported")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    if "truncated" in text.lower() or isinstance(error, EOFError):
+        return f"cut off ({text})"
+    return f"cannot be decoded ({text})"

@@ -1,0 +1,67 @@
+"""What a dataset build is given, reports while it runs, and returns. Values only."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from app.preprocessing import Channels, ResizeMode
+
+Phase = Literal["scanning", "encoding", "mean", "finishing"]
+Encoding = Literal["png", "jpeg", "raw"]
+
+
+def available_processes() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class BuildSpec:
+    """One dataset. The percentages add up to 100; `seed` decides the split and the order."""
+
+    archive: Path
+    filename: str
+    out_dir: Path
+    name: str
+    train_percent: float
+    val_percent: float
+    test_percent: float
+    channels: Channels
+    width: int
+    height: int
+    resize_mode: ResizeMode = ResizeMode.SQUASH
+    encoding: Encoding = "png"
+    seed: int = 1
+    processes: int = field(default_factory=available_processes)
+    jpeg_quality: int = 90
+
+    @property
+    def percents(self) -> tuple[float, float, float]:
+        return self.train_percent, self.val_percent, self.test_percent
+
+
+@dataclass(frozen=True)
+class BuildProgress:
+    """`done` of `total` pictures in this phase; total 0 while it is not known."""
+
+    phase: Phase
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    count: int
+    per_class: list[int]
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    classes: list[str]
+    splits: dict[str, SplitCounts]  # only those with a share
+    skipped_count: int
+    content_hash: str  # SHA-256 over pixels, labels and order
+    mean: list[float]  # per channel, 0–255, BGR or one grey value
