@@ -1,0 +1,253 @@
+"""Net → nn.Module: each layer built from the registry, its shapes found by a run on shapes alone, its weights filled.
+
+How a single layer computes is in `layers/`; what a prototxt means is in `app/topology`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from app.preprocessing import Preprocessing
+from app.topology.net import Layer, Net
+from worker.engine.errors import EngineError, layer_error
+from worker.engine.layers import LayerModule, Shape, Site, build_layer
+
+Observer = Callable[[Layer, tuple[Tensor, ...]], None]
+
+_CLASSIFIER_LOSSES = ("SoftmaxWithLoss", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer in the order of computation."""
+
+    module: LayerModule
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    loss_weights: tuple[float, ...]  # per top
+    spent: tuple[str, ...]  # blobs that nobody reads afterwards
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A parameter blob in its net: the tensor, and how the solver treats it."""
+
+    value: Tensor
+    learned: bool
+    lr_mult: float
+    decay_mult: float
+
+
+@dataclass(frozen=True)
+class NetResult:
+    loss: Tensor | None  # the weighted sum of all losses; None in a net without one
+    blobs: dict[str, Tensor]  # the net's outputs, and the blobs that were to be kept
+
+
+class CompiledNet(nn.Module):
+    """A net that runs. `weights` is ordered as Caffe orders blobs, keyed "<layer>.<blob>"."""
+
+    def __init__(self, net: Net, steps: tuple[Step, ...], shapes: dict[str, Shape], kept: frozenset[str]) -> None:
+        super().__init__()
+        self.net = net
+        self.steps = steps
+        self.shapes = shapes
+        self.kept = kept
+        self.modules_in_order = nn.ModuleList(step.module for step in steps)
+
+    def forward(self, *inputs: Tensor, observe: Observer | None = None) -> NetResult:
+        """Runs the net on its inputs, in the order of `net.inputs`."""
+        blobs = dict(zip(self.net.inputs, inputs, strict=True))
+        loss: Tensor | None = None
+        for step in self.steps:
+            tops = _as_tuple(step.module(*[blobs[name] for name in step.bottoms]))
+            for name, top, weight in zip(step.tops, tops, step.loss_weights, strict=True):
+                blobs[name] = top
+                if weight:
+                    part = top.sum() * weight if top.dim() else top if weight == 1 else top * weight
+                    loss = part if loss is None else loss + part
+            if observe is not None:
+                observe(step.module.layer, tops)
+            for name in step.spent:
+                del blobs[name]
+        return NetResult(loss, {name: blobs[name] for name in blobs if name in self.kept})
+
+    def weights(self) -> dict[str, Weight]:
+        """Every parameter blob, also those that the solver leaves alone (running statistics)."""
+        found: dict[str, Weight] = {}
+        for step in self.steps:
+            layer = step.module.layer
+            for place, (name, blob) in enumerate(step.module.blobs.items()):
+                spec = layer.options.param[place] if place < len(layer.options.param) else None
+                lr_mult, decay_mult = (spec.lr_mult, spec.decay_mult) if spec else (1.0, 1.0)
+                value = step.module.blob(name)
+                found[f"{layer.name}.{name}"] = Weight(value, blob.learned, lr_mult, decay_mult)
+        return found
+
+    def parameter_count(self) -> int:
+        """How many numbers are learned; shared ones count once."""
+        learned = {id(weight.value): weight.value.numel() for weight in self.weights().values() if weight.learned}
+        return sum(learned.values())
+
+
+def compile_net(
+    net: Net,
+    shapes: Mapping[str, Shape],
+    *,
+    seed: int = 1,
+    weights_of: CompiledNet | None = None,
+    keep: Collection[str] = (),
+) -> CompiledNet:
+    """A net that runs on inputs of the given shapes (any batch size), its weights filled from `seed`.
+
+    With `weights_of` the weights of the same names are shared with that net: what one learns the other sees.
+    Blobs in `keep` are given back beside the outputs. Raises EngineError, naming the layer.
+    """
+    known: dict[str, Shape] = {}
+    blobs = {name: _placeholder(name, shapes, net) for name in net.inputs}
+    known.update({name: tuple(blob.shape) for name, blob in blobs.items()})
+    modules = []
+    for layer in net.layers:
+        module, tops = _build(layer, net, blobs)
+        modules.append(module)
+        blobs.update(zip(layer.tops, tops, strict=True))
+        known.update({name: tuple(top.shape) for name, top in zip(layer.tops, tops, strict=True)})
+    _give_weights(modules, seed, weights_of)
+    kept = frozenset(net.outputs) | frozenset(keep)
+    compiled = CompiledNet(net, _steps(net, modules, kept), known, kept)
+    _allow_overwriting(compiled)
+    return compiled
+
+
+def input_shapes(net: Net, preprocessing: Preprocessing, batch_size: int) -> dict[str, Shape]:
+    """What a net is fed from a dataset of labelled images."""
+    if not 1 <= len(net.inputs) <= 2:
+        raise EngineError(f"expected a net fed with an image and a label, found inputs {', '.join(net.inputs)}")
+    return dict(zip(net.inputs, ((batch_size, *preprocessing.input_shape), (batch_size,)), strict=False))
+
+
+def scores_blob(net: Net) -> str | None:
+    """The blob with one score per class: what the last top-1 accuracy looks at, else the last loss, else a Softmax."""
+    for types, wanted in ((("Accuracy",), _is_top_1), (_CLASSIFIER_LOSSES, _is_any)):
+        found = [layer.bottoms[0] for layer in net.layers if layer.type in types and wanted(layer)]
+        if found:
+            return found[-1]
+    softmaxes = [layer.tops[0] for layer in net.layers if layer.type == "Softmax"]
+    return softmaxes[-1] if softmaxes else None
+
+
+def _is_top_1(layer: Layer) -> bool:
+    return layer.options.accuracy_param.top_k == 1
+
+
+def _is_any(layer: Layer) -> bool:  # noqa: ARG001
+    return True
+
+
+def _placeholder(name: str, shapes: Mapping[str, Shape], net: Net) -> Tensor:
+    if name not in shapes:
+        raise EngineError(f'expected a shape for the input "{name}" of {net.name or "the net"}, found none')
+    is_label = len(shapes[name]) == 1
+    return torch.empty(shapes[name], dtype=torch.int64 if is_label else torch.float32, device="meta")
+
+
+def _build(layer: Layer, net: Net, blobs: Mapping[str, Tensor]) -> tuple[LayerModule, tuple[Tensor, ...]]:
+    """The layer's module, without values yet, and its tops as shapes without values."""
+    for name in layer.bottoms:
+        if name not in blobs:
+            raise layer_error(layer, f'nobody makes the blob "{name}"')
+    bottoms = [blobs[name] for name in layer.bottoms]
+    site = Site(layer, tuple(tuple(bottom.shape) for bottom in bottoms), net.phase)
+    try:
+        with torch.device("meta"), torch.no_grad():
+            module = build_layer(site)
+            tops = _as_tuple(module(*bottoms))
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        shapes = ", ".join(str(shape) for shape in site.shapes)
+        raise layer_error(layer, f"{layer.type} does not fit its bottoms {shapes}: {error}") from error
+    if len(tops) != len(layer.tops):
+        raise layer_error(layer, f"{layer.type} makes {len(tops)} tops, found {len(layer.tops)}")
+    if any(0 in top.shape for top in tops):
+        raise layer_error(layer, f"its top would be empty: {', '.join(str(tuple(top.shape)) for top in tops)}")
+    return module, tops
+
+
+def _as_tuple(tops: Any) -> tuple[Tensor, ...]:
+    return tops if isinstance(tops, tuple) else (tops,)
+
+
+def _give_weights(modules: list[LayerModule], seed: int, weights_of: CompiledNet | None) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    theirs = {step.module.layer.name: step.module for step in weights_of.steps} if weights_of else {}
+    named: dict[str, tuple[LayerModule, str]] = {}
+    for module in modules:
+        module.to_empty(device="cpu")
+        module.fill_blobs(generator)
+        for place, name in enumerate(module.blobs):
+            spec = module.layer.options.param[place] if place < len(module.layer.options.param) else None
+            source = theirs.get(module.layer.name)
+            if source is not None and name in source.blobs:
+                _share(module, name, source, name)
+            elif spec is not None and spec.name:
+                _share(module, name, *named.setdefault(spec.name, (module, name)))
+
+
+def _share(module: LayerModule, name: str, owner: LayerModule, owner_name: str) -> None:
+    mine, theirs = module.blob(name), owner.blob(owner_name)
+    if mine.shape != theirs.shape:
+        raise layer_error(
+            module.layer,
+            f"{name} has shape {tuple(mine.shape)}, but {owner.layer.name} shares {tuple(theirs.shape)}",
+        )
+    setattr(module, name, theirs)
+
+
+def _steps(net: Net, modules: list[LayerModule], kept: frozenset[str]) -> tuple[Step, ...]:
+    last_use = {name: place for place, layer in enumerate(net.layers) for name in (*layer.bottoms, *layer.tops)}
+    steps = []
+    for place, (layer, module) in enumerate(zip(net.layers, modules, strict=True)):
+        spent = [name for name in dict.fromkeys((*layer.bottoms, *layer.tops)) if last_use[name] == place]
+        steps.append(
+            Step(
+                module,
+                layer.bottoms,
+                layer.tops,
+                _loss_weights(layer),
+                tuple(name for name in spent if name not in kept),
+            )
+        )
+    return tuple(steps)
+
+
+def _loss_weights(layer: Layer) -> tuple[float, ...]:
+    """Per top; a loss layer's first top counts 1 unless told otherwise, any other top 0."""
+    given = [float(weight) for weight in layer.options.loss_weight]
+    if not given and layer.type.endswith("Loss"):
+        given = [1.0]
+    return tuple((given + [0.0] * len(layer.tops))[: len(layer.tops)])
+
+
+def _allow_overwriting(compiled: CompiledNet) -> None:
+    """Lets a layer write over its bottom where nobody else reads it and no gradient needs it: saves memory and time."""
+    version: Counter[str] = Counter()
+    readers: Counter[tuple[str, int]] = Counter()
+    makers: dict[tuple[str, int], LayerModule] = {}
+    reads: list[tuple[str, int]] = []
+    for step in compiled.steps:
+        first = (step.bottoms[0], version[step.bottoms[0]]) if step.bottoms else ("", 0)
+        reads.append(first)
+        readers.update((name, version[name]) for name in step.bottoms)
+        version.update(step.tops)
+        makers.update({(name, version[name]): step.module for name in step.tops})
+    for step, read in zip(compiled.steps, reads, strict=True):
+        is_last_version = version[read[0]] == read[1]
+        is_wanted = read[0] in compiled.kept and is_last_version
+        maker = makers.get(read)
+        is_free = maker is not None and maker.makes_fresh_output and readers[read] == 1 and not is_wanted
+        step.module.inplace = step.module.inplace_possible and is_free
