@@ -1,0 +1,104 @@
+"""Datasets as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app import datasets, guessing
+from app.datasets import DatasetInUse, Filter, InvalidDataset
+from app.db import Status, Upload
+from app.schemas.datasets import DatasetChanges, DatasetList, DatasetOut, NewDataset
+from app.storage import Storage
+from app.web import ApiError, CurrentUser, DatabaseDep, ReadSession, StorageDep
+
+router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
+
+
+@router.get("")
+def list_datasets(
+    session: ReadSession,
+    q: Annotated[str, Query(max_length=200, description="Part of the name")] = "",
+    status: Status | None = None,
+    sort: Annotated[str, Query(pattern="^-?(created|name)$")] = "-created",
+    after: Annotated[str, Query(max_length=300, description="`next` of the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> DatasetList:
+    page = datasets.list_datasets(session, Filter(q, status, sort, after, limit))
+    items = [DatasetOut.of(dataset, page.model_counts[dataset.id]) for dataset in page.datasets]
+    return DatasetList(items=items, next=page.next)
+
+
+@router.post("", status_code=201)
+def create_dataset(
+    request: Request, database: DatabaseDep, storage: StorageDep, user: CurrentUser, form: NewDataset
+) -> DatasetOut:
+    """Makes a dataset and queues its build. Channels and size that are left out are guessed from the upload."""
+    with database.read() as session:
+        upload = session.get(Upload, form.upload_id)
+    try:
+        dataset_id = datasets.create_dataset(
+            database, request.app.state.queue, user, completed(form, upload, storage)
+        )
+    except InvalidDataset as error:
+        raise ApiError(422, "invalid", str(error), error.fields) from error
+    with database.read() as session:
+        return DatasetOut.of(datasets.get_dataset(session, dataset_id), 0)
+
+
+@router.get("/{dataset_id}")
+def get_dataset(session: ReadSession, dataset_id: int) -> DatasetOut:
+    dataset = datasets.get_dataset(session, dataset_id)
+    return DatasetOut.of(dataset, datasets.count_models(session, [dataset])[dataset.id])
+
+
+@router.patch("/{dataset_id}")
+def change_dataset(database: DatabaseDep, user: CurrentUser, dataset_id: int, changes: DatasetChanges) -> DatasetOut:
+    datasets.change_dataset(database, user, dataset_id, changes)
+    with database.read() as session:
+        return get_dataset(session, dataset_id)
+
+
+@router.post("/{dataset_id}/stop-request", status_code=202)
+def request_stop(database: DatabaseDep, user: CurrentUser, dataset_id: int) -> DatasetOut:
+    """Stops a queued build at once and asks a running one to; a build that has ended is refused."""
+    if not datasets.stop_dataset(database, user, dataset_id):
+        raise ApiError(409, "has_ended", "This dataset is not being built any more.")
+    with database.read() as session:
+        return get_dataset(session, dataset_id)
+
+
+@router.post("/{dataset_id}/build-again", status_code=202)
+def build_again(request: Request, database: DatabaseDep, user: CurrentUser, dataset_id: int) -> DatasetOut:
+    """Queues a stopped or failed build again."""
+    if not datasets.build_again(database, request.app.state.queue, user, dataset_id):
+        raise ApiError(409, "not_ended", "Only a stopped or failed build can start again.")
+    with database.read() as session:
+        return get_dataset(session, dataset_id)
+
+
+@router.delete("/{dataset_id}", status_code=204)
+def delete_dataset(database: DatabaseDep, storage: StorageDep, user: CurrentUser, dataset_id: int) -> Response:
+    """Deletes it with its files; refused (409) while it is built and while models need it."""
+    try:
+        datasets.delete_dataset(database, storage, user, dataset_id)
+    except DatasetInUse as refusal:
+        names = ", ".join(f"{model.name} (model {model.id})" for model in refusal.models)
+        message = f"{refusal} {names}".strip()
+        raise ApiError(409, "in_use", message) from refusal
+    return Response(status_code=204)
+
+
+def completed(form: NewDataset, upload: Upload | None, storage: Storage) -> NewDataset:
+    """The form with what was left out guessed from the upload."""
+    if upload is None or not upload.is_ready or None not in (form.channels, form.width, form.height):
+        return form
+    guess = guessing.guess(storage, upload)
+    return form.model_copy(
+        update={
+            "channels": form.channels or guess.channels,
+            "width": form.width or guess.width,
+            "height": form.height or guess.height,
+        }
+    )
