@@ -1,0 +1,307 @@
+"""What a client may say about a model, and what it gets back; used by pages and API alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from app.db import Model, Snapshot
+from app.preprocessing import Channels, MeanMode, Preprocessing, ResizeMode
+from app.schemas.fields import decimal, lines, one_line, refusal, whole
+from app.schemas.lists import any_number, plain, several
+from app.solver.spec import SolverSpec
+
+MAX_MODELS = 100  # of one sweep
+MAX_PROTOTXT = 2_000_000  # characters; the longest that people have published are a tenth of it
+MAX_ID = 2**63 - 1
+DEFAULTS = SolverSpec()
+
+
+def _blank(parse: Callable[[object], Any]) -> Callable[[object], Any]:
+    """An optional field: nothing typed is None."""
+    return lambda value: None if value is None or plain(value) == "" else parse(plain(value))
+
+
+def _typed(parse: Callable[[object], Any]) -> BeforeValidator:
+    return BeforeValidator(lambda value: parse(plain(value)))
+
+
+def _list_schema(kind: str) -> WithJsonSchema:
+    one = {"type": kind}
+    return WithJsonSchema({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
+
+
+RowId = Annotated[int, BeforeValidator(whole(1, MAX_ID)), Field(ge=1)]
+Name = Annotated[str, BeforeValidator(one_line(200)), Field(min_length=1, max_length=200)]
+Notes = Annotated[str, BeforeValidator(lines(10_000)), Field(max_length=10_000)]
+Count = Annotated[int, _typed(whole(1, 1_000_000))]
+Positive = Annotated[float, _typed(decimal(0, 1e6))]
+BatchSizes = Annotated[list[int], BeforeValidator(several(whole(1, 100_000))), _list_schema("integer")]
+Rates = Annotated[list[float], BeforeValidator(several(decimal(1e-12, 1_000))), _list_schema("number")]
+
+
+class Precision(StrEnum):
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class SolverFields(BaseModel):
+    """The solver's part of the form: one spec for every learning rate × batch size."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    epochs: Annotated[int, _typed(whole(1, 100_000))] = DEFAULTS.epochs
+    batch_size: BatchSizes = Field([DEFAULTS.batch_size], description="One number, or several for a sweep")
+    base_lr: Rates = Field([DEFAULTS.base_lr], description="One number, or several for a sweep")
+    val_batch_size: Count = DEFAULTS.val_batch_size
+    test_batch_size: Count = DEFAULTS.test_batch_size
+    batch_accumulation: Count = Field(DEFAULTS.batch_accumulation, description="Caffe's iter_size")
+    val_interval: Annotated[float, _typed(decimal(0, 100_000))] = Field(
+        DEFAULTS.val_interval, description="Epochs between validations; 0: none"
+    )
+    snapshot_interval: Annotated[float, _typed(decimal(0, 100_000))] = Field(
+        DEFAULTS.snapshot_interval, description="Epochs between snapshots; 0: only at the end"
+    )
+    solver_type: str = DEFAULTS.solver_type
+    momentum: Positive = DEFAULTS.momentum
+    momentum2: Positive = DEFAULTS.momentum2
+    rms_decay: Positive = DEFAULTS.rms_decay
+    delta: Positive = DEFAULTS.delta
+    weight_decay: Positive = DEFAULTS.weight_decay
+    regularization_type: str = DEFAULTS.regularization_type
+    clip_gradients: Annotated[float, _typed(decimal(-1, 1e6))] = Field(
+        DEFAULTS.clip_gradients, description="Longest gradient (global L2 norm); -1: off"
+    )
+    lr_policy: str = DEFAULTS.lr_policy
+    gamma: Positive = DEFAULTS.gamma
+    power: Annotated[float, _typed(decimal(-1_000, 1_000))] = DEFAULTS.power
+    stepsize: Annotated[int | None, BeforeValidator(_blank(whole(1, 10**9)))] = Field(None, description="Iterations")
+    stepvalues: Annotated[list[int], BeforeValidator(any_number(whole(1, 10**9)))] = Field([], description="Iterations")
+    seed: Annotated[int, _typed(whole(0, 2**31 - 1))] = DEFAULTS.seed
+    precision: Precision = Precision(DEFAULTS.precision)
+
+    @property
+    def model_count(self) -> int:
+        return len(self.batch_size) * len(self.base_lr)
+
+    def spec(self, base_lr: float, batch_size: int) -> SolverSpec:
+        values = self.model_dump(include=set(SolverFields.model_fields), mode="json")
+        return SolverSpec.from_dict(values | {"base_lr": base_lr, "batch_size": batch_size})
+
+
+class NewModel(SolverFields):
+    """A model, or a sweep of them, to be trained. What is left out has the defaults of the form."""
+
+    name: Name
+    notes: Notes = ""
+    dataset_id: RowId
+    topology: str = Field("", max_length=255, description="Id of a zoo or custom topology; or send a prototxt")
+    prototxt: str = Field("", description="train_val.prototxt; wins over `topology`, which then names its original")
+    mirror: bool = Field(False, description="Half of the training images, chosen at random, are mirrored")
+    crop_size: Annotated[int | None, BeforeValidator(_blank(whole(1, 4096)))] = Field(
+        None, description="Side of a square: random in training, central otherwise"
+    )
+    mean: MeanMode = MeanMode.NONE
+    scale: Annotated[float, _typed(decimal(1e-9, 1e6))] = 1 / 256
+    submission: str | None = Field(None, max_length=64, description="A mark of your own: sent twice makes one sweep")
+
+    @field_validator("dataset_id", mode="before")
+    @classmethod
+    def _dataset_chosen(cls, value: object) -> object:
+        if value in (None, ""):
+            raise refusal("Choose a dataset.")
+        return value
+
+    @field_validator("prototxt")
+    @classmethod
+    def _not_endless(cls, value: str) -> str:
+        if len(value) > MAX_PROTOTXT:
+            raise refusal(f"Expected at most {MAX_PROTOTXT:,} characters, found {len(value):,}.")
+        return value.replace("\r\n", "\n").replace("\x00", "")
+
+    @field_validator("mirror", mode="before")
+    @classmethod
+    def _ticked(cls, value: object) -> object:
+        return {"": False, "on": True}.get(value, value) if isinstance(value, str) else value
+
+    @field_validator("base_lr")
+    @classmethod
+    def _not_too_many(cls, value: list[float], info: ValidationInfo) -> list[float]:
+        batches = info.data.get("batch_size") or [1]
+        count = len(value) * len(batches)
+        if count > MAX_MODELS:
+            raise refusal(
+                f"{len(value)} learning rates × {len(batches)} batch sizes = {count:,} models; "
+                f"expected at most {MAX_MODELS} at once."
+            )
+        return value
+
+    def preprocessing(self, channels: Channels, width: int, height: int, resize_mode: ResizeMode) -> Preprocessing:
+        """The dataset's part completed by the form's; mean values are filled when the dataset has them."""
+        return Preprocessing(channels=channels, width=width, height=height, resize_mode=resize_mode, mean=self.mean,
+                             scale=self.scale, crop_size=self.crop_size, mirror=self.mirror)  # fmt: skip
+
+
+class ModelChanges(BaseModel):
+    """What may change once a model is made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    notes: Notes | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ModelChanges:
+        if self.name is None and self.notes is None:
+            raise refusal("Expected name or notes, found neither.")
+        return self
+
+
+class Accuracy(BaseModel):
+    """Shares between 0 and 1; null until known, or when the dataset has no such split."""
+
+    train: float | None = None
+    val: float | None = None
+    test: float | None = None
+
+
+class SnapshotOut(BaseModel):
+    id: int
+    epoch: float
+    iteration: int
+    size_bytes: int
+    metrics: dict[str, float | None]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> SnapshotOut:
+        return cls.model_validate(snapshot, from_attributes=True)
+
+
+class ModelOut(BaseModel):
+    id: int
+    name: str
+    notes: str
+    status: str
+    is_stopping: bool
+    waits_for: str | None = Field(description="Name of the dataset that is still being built")
+    error: str | None
+    epoch: float = Field(description="How far it has come")
+    epochs: int
+    iteration: int | None
+    max_iter: int | None
+    progress_percent: float
+    eta_s: float | None
+    elapsed_s: float | None
+    images_per_s: float | None
+    device: str | None
+    precision: str | None
+    dataset_id: int
+    dataset: str
+    topology: str
+    sweep_id: int | None
+    batch_size: int
+    base_lr: float
+    parameters: int | None
+    accuracy: Accuracy
+    owner: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def fields_of(cls, model: Model) -> dict[str, Any]:
+        job, detail, info = model.job, model.job.detail, model.run_info
+        return {
+            "id": model.id,
+            "name": model.name,
+            "notes": model.notes,
+            "status": str(job.status),
+            "is_stopping": job.is_stopping,
+            "waits_for": model.dataset.name if model.dataset.status.is_active and model.status.is_active else None,
+            "error": job.error,
+            "epoch": float(detail.get("epoch") or 0),
+            "epochs": model.epochs,
+            "iteration": detail.get("iteration"),
+            "max_iter": info.get("max_iter"),
+            "progress_percent": round(job.progress_percent, 2),
+            "eta_s": job.eta_s,
+            "elapsed_s": job.elapsed_s,
+            "images_per_s": detail.get("images_per_s"),
+            "device": info.get("device"),
+            "precision": info.get("precision"),
+            "dataset_id": model.dataset_id,
+            "dataset": model.dataset.name,
+            "topology": model.topology_name,
+            "sweep_id": model.sweep_id,
+            "batch_size": model.batch_size,
+            "base_lr": model.base_lr,
+            "parameters": model.parameters,
+            "accuracy": Accuracy(**{split: model.accuracy.get(split) for split in ("train", "val", "test")}),
+            "owner": model.user.username if model.user else None,
+            "created_at": model.created_at,
+            "started_at": job.started_at,
+            "finished_at": job.finished_at,
+        }
+
+    @classmethod
+    def of(cls, model: Model) -> ModelOut:
+        return cls(**cls.fields_of(model))
+
+
+class ModelDetail(ModelOut):
+    """One model with everything that was decided for it."""
+
+    snapshots: list[SnapshotOut] = Field(description="The newest first")
+    solver: dict[str, Any]
+    preprocessing: dict[str, Any]
+    prototxt: str
+
+    @classmethod
+    def of_one(cls, model: Model, snapshots: list[Snapshot]) -> ModelDetail:
+        return cls(
+            **cls.fields_of(model),
+            snapshots=[SnapshotOut.of(snapshot) for snapshot in snapshots],
+            solver=model.solver,
+            preprocessing=model.preprocessing,
+            prototxt=model.prototxt,
+        )
+
+
+class ModelList(BaseModel):
+    items: list[ModelOut]
+    next: str | None = Field(description="Send it as `after` for the next page; null on the last")
+
+
+class Launched(BaseModel):
+    sweep_id: int
+    models: list[ModelOut]
+
+
+class MetricPoint(BaseModel):
+    id: int
+    name: str
+    iteration: int
+    epoch: float
+    value: float | None
+
+
+class MetricPage(BaseModel):
+    points: list[MetricPoint]
+    next: int = Field(description="Send it as `since` for what comes after")
+    attempt: int = Field(description="When it grows, points of later iterations than the last snapshot were rewound")
+    status: str
