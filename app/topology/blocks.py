@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 LAYER_FIELDS = ("layer", "layers")
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""\#[^\n]*                        # a comment
       | "(?:\\.|[^"\\\n])*"?            # strings; one without its end is text_format's to report
       | '(?:\\.|[^'\\\n])*'?
@@ -84,7 +84,7 @@ def find_blocks(text: str, most_tokens: int) -> Blocks:
 
 
 def _tokens(found: Blocks, most_tokens: int) -> Iterator[tuple[str, int]]:
-    for match in _TOKEN.finditer(found.text):
+    for match in TOKEN.finditer(found.text):
         token = match.group()
         if token[0] != "#":
             found.token_count += 1

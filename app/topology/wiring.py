@@ -82,6 +82,30 @@ def data_layers(source: Source, phase: Phase, stages: Sequence[str] | None = Non
     return every
 
 
+def declared_shapes(source: Source, phase: Phase) -> dict[str, tuple[int, ...]]:
+    """The shapes that Input, DummyData and MemoryData layers of a phase give their blobs."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in data_layers(source, phase):
+        for index, blob in enumerate(layer.options.top):
+            shape = _declared_shape(layer.options, index)
+            if shape and min(shape) > 0:
+                shapes.setdefault(blob, shape)
+    return shapes
+
+
+def _declared_shape(options: caffe_pb2.LayerParameter, index: int) -> tuple[int, ...]:
+    if options.type == "MemoryData":
+        given = options.memory_data_param
+        image = (given.batch_size, given.channels, given.height, given.width)
+        return image if index == 0 else image[:1]
+    old = options.dummy_data_param
+    listed = list(options.input_param.shape) + list(old.shape)
+    if listed:
+        return tuple(listed[min(index, len(listed) - 1)].dim)
+    sizes = [old.num, old.channels, old.height, old.width]
+    return tuple(values[min(index, len(values) - 1)] for values in sizes if values)
+
+
 def _named(wired: Wired) -> list[Layer]:
     """The layers, each with a name of its own: weights are kept under it."""
     counts: Counter[str] = Counter()
@@ -92,7 +116,9 @@ def _named(wired: Wired) -> list[Layer]:
         counts[name] += 1
         if counts[name] > 1:
             name = _renamed(wired, origin, name, counts[name])
-        layers.append(Layer(name, options.type, tuple(options.bottom), tuple(options.top), options, origin.line))
+        known = layer_type(options.type)
+        tops = tuple(options.top) or ((name,) if known and known.is_loss else ())  # Caffe's losses need not name one
+        layers.append(Layer(name, options.type, tuple(options.bottom), tops, options, origin.line))
     return layers
 
 

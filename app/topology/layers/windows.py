@@ -85,7 +85,9 @@ def size_text(down: int, across: int) -> str:
 
 
 def remainder_remarks(down: Window, across: Window, height: int, width: int) -> tuple[str, ...]:
-    """A warning where windows leave pixels over at the lower or right edge (after padding)."""
+    """A warning where windows that touch or overlap leave pixels over at the lower or right edge (after padding)."""
+    if down.reach < down.stride or across.reach < across.stride:
+        return ()  # pixels are left out everywhere, on purpose
     rows, columns = max(0, down.remainder(height) - down.pad), max(0, across.remainder(width) - across.pad)
     left = [f"{rows} of {height} rows"] * bool(rows) + [f"{columns} of {width} columns"] * bool(columns)
     if not left:
