@@ -14,7 +14,7 @@ from app.archives.limits import BOMB_TOTAL_BYTES, BOMB_TOTAL_RATIO, MAX_CLASSES
 from app.archives.paths import NESTED_ARCHIVE, SYSTEM_FILE
 from app.archives.streams import Unpacked
 from app.archives.table import PictureTable
-from app.archives.tar_headers import PlainFile, read_tar
+from app.archives.tar_headers import read_tar
 from app.archives.zip_directory import read_zip
 
 OUTSIDE = "outside of every class folder"
@@ -68,7 +68,7 @@ def read_table(path: Path, kind: Kind, spool: Callable[[Unpacked], None] | None 
         if kind is Kind.ZIP:
             table = read_zip(file)
         elif kind is Kind.TAR:
-            table = read_tar(PlainFile(file))
+            table = read_tar(file)
         else:
             stream = Unpacked(file, kind.value, packed_bytes)
             if spool is not None:

@@ -51,6 +51,9 @@ class Archive:
     table: PictureTable
     label: NDArray[np.int32]  # (pictures,) class of each row of the table, -1 outside of every class
 
+    def all_rows(self) -> NDArray[np.int64]:
+        return np.arange(len(self.table))
+
     def column(self, name: str) -> NDArray[Any]:
         """A column of the table (offset, packed, size, method, checksum) as an array."""
         values = getattr(self.table, name)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from app.archives.errors import ArchiveError
-from app.archives.limits import BOMB_TOTAL_BYTES, BOMB_TOTAL_RATIO, MAX_TAR_HEADER_BYTES, MAX_XZ_MEMORY
+from app.archives.limits import BOMB_TOTAL_BYTES, BOMB_TOTAL_RATIO, MAX_XZ_MEMORY
 
 _CHUNK = 256 * 1024
 
@@ -41,7 +41,7 @@ _MAGICS = {"tar.gz": b"\x1f\x8b", "tar.bz2": b"BZh", "tar.xz": b"\xfd7zXZ"}
 
 
 class Unpacked:
-    """The decompressed content of `file`, read forwards. `read` refuses sizes that only an attack asks for."""
+    """The decompressed content of `file`, read forwards."""
 
     def __init__(self, file: BinaryIO, kind: str, packed_bytes: int) -> None:
         self._file = file
@@ -56,12 +56,7 @@ class Unpacked:
         self._ended = False
         self.tee: BinaryIO | None = None  # where the unpacked bytes are written as well
 
-    def read(self, size: int = -1) -> bytes:
-        if size < 0 or size > MAX_TAR_HEADER_BYTES:
-            raise ArchiveError(f"Refused: a header in the archive says that it is {size:,} bytes long.")
-        return self.take(size)
-
-    def take(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
         """Up to `size` bytes; fewer only at the end."""
         pieces: list[bytes] = []
         missing = size
@@ -76,10 +71,9 @@ class Unpacked:
     def tell(self) -> int:
         return self.position
 
-    def seek(self, position: int, whence: int = 0) -> int:
-        if whence != 0 or position < self.position:
-            raise OSError("A compressed archive can only be read forwards.")
-        while self.position < position and self.take(min(_CHUNK, position - self.position)):
+    def seek(self, position: int) -> int:
+        """Reads on to `position`; backwards is not possible."""
+        while self.position < position and self.read(min(_CHUNK, position - self.position)):
             pass
         return self.position
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from app.archives.errors import ArchiveError, shown
 from app.archives.limits import MAX_TAR_HEADER_BYTES
@@ -20,24 +20,26 @@ STORED_RAW = 255  # a method number that zip does not use: the bytes lie at the 
 
 
 class ForwardFile(Protocol):
-    def read(self, size: int = -1, /) -> bytes: ...
-    def seek(self, position: int, whence: int = 0, /) -> int: ...
+    def read(self, size: int, /) -> bytes: ...
+    def seek(self, position: int, /) -> int: ...
     def tell(self) -> int: ...
 
 
-class PlainFile:
-    """An uncompressed tar behind the same guards as `streams.Unpacked`: forwards only, no large reads."""
+class _Guarded:
+    """What tarfile reads from: forwards only, no large reads, and the last block is remembered."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: ForwardFile) -> None:
         self._file = file
+        self.last = b""
 
     def read(self, size: int = -1) -> bytes:
         if size < 0 or size > MAX_TAR_HEADER_BYTES:
             raise ArchiveError(f"Refused: a header in the archive says that it is {size:,} bytes long.")
-        return self._file.read(size)
+        self.last = self._file.read(size)
+        return self.last
 
-    def seek(self, position: int, whence: int = 0) -> int:
-        if whence != 0 or position < self._file.tell():
+    def seek(self, position: int) -> int:
+        if position < self._file.tell():
             raise OSError("an entry has a negative size")
         return self._file.seek(position)
 
@@ -72,14 +74,20 @@ def read_tar(file: ForwardFile) -> PictureTable:
 
 
 def _headers(file: ForwardFile) -> Iterator[tarfile.TarInfo]:
+    guarded = _Guarded(file)
     try:
-        tar = tarfile.TarFile(fileobj=file, mode="r", encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
+        tar = tarfile.TarFile(fileobj=guarded, mode="r", encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
         while (entry := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # otherwise every header is kept
+            if entry.size < 0:
+                raise tarfile.ReadError(f"the entry {shown(entry.name)} has a negative size")
             yield entry
-        file.seek(max(tar.offset, file.tell()))
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         raise ArchiveError(f"The tar archive is damaged or incomplete: {error}.") from None
+    if guarded.last.strip(b"\0"):  # tarfile takes a damaged header for the end, which is a block of zeros
+        raise ArchiveError(
+            f"The tar archive is damaged: at byte {guarded.tell() - 512:,} there is no header of an entry."
+        )
 
 
 def _has_raw_bytes(name: str) -> bool:
