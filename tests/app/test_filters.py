@@ -112,7 +112,7 @@ def test_numbers_agree_with_numpy_however_they_are_read(
 
 def test_a_broken_file_says_what_is_broken(tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"not weights")
-    with pytest.raises(WeightsError, match="weights.safetensors cannot be read"):
+    with pytest.raises(WeightsError, match=r"weights\.safetensors cannot be read"):
         read_shapes(tmp_path / "weights.safetensors")
     with pytest.raises(WeightsError, match="conv1"):
         summarize(tmp_path / "missing.safetensors", "conv1")
