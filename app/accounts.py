@@ -63,9 +63,13 @@ def save_user(session: Session, user: User) -> User:
     return user
 
 
-def set_password(session: Session, user_id: int, password_hash: str) -> None:
-    user = session.get_one(User, user_id)
-    user.password_hash = password_hash
+def set_password(session: Session, user_id: int, password_hash: str, kept_session_id: int | None = None) -> None:
+    """Ends the user's other sessions: whoever knew the old password is out. API tokens stay."""
+    session.get_one(User, user_id).password_hash = password_hash
+    others = delete(WebSession).where(WebSession.user_id == user_id)
+    if kept_session_id is not None:
+        others = others.where(WebSession.id != kept_session_id)
+    session.execute(others)
 
 
 def disable_user(session: Session, user_id: int) -> None:

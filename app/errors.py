@@ -31,13 +31,16 @@ CODES = {
     403: "not_allowed",
     404: "not_found",
     405: "method_not_allowed",
+    408: "timeout",
     409: "conflict",
     410: "gone",
+    412: "precondition_failed",
     413: "too_large",
     415: "unsupported_media_type",
     422: "invalid",
     423: "locked",
     429: "too_many_requests",
+    460: "checksum_differs",
     500: "internal_error",
     503: "unavailable",
     507: "disk_full",
@@ -107,8 +110,8 @@ def refusal(
 
 
 def is_api(path: str) -> bool:
-    """Addresses for programs; /api/docs is a page."""
-    return path.startswith("/api/") and not path.startswith("/api/docs")
+    """Addresses for programs: the API, whose documentation is a page, and the resumable uploads."""
+    return (path.startswith("/api/") and not path.startswith("/api/docs")) or path.startswith("/uploads/tus")
 
 
 def messages_by_field(errors: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -116,7 +119,7 @@ def messages_by_field(errors: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     messages: dict[str, str] = {}
     for error in errors:
         place = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header", "cookie")]
-        messages.setdefault(".".join(place), _in_words(error))
+        messages.setdefault(place[0] if place else "", _in_words(error))
     return messages
 
 
@@ -130,7 +133,9 @@ def _not_allowed(request: Request, error: Exception) -> Response:
 
 def _api_error(request: Request, error: Exception) -> Response:
     found = cast(ApiError, error)
-    return refusal(request, found.status_code, found.message, code=found.code, fields=found.fields)
+    return refusal(
+        request, found.status_code, found.message, code=found.code, fields=found.fields, headers=found.headers
+    )
 
 
 def _not_valid(request: Request, error: Exception) -> Response:

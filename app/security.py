@@ -119,10 +119,11 @@ class Gate:
     async def _admit(self, request: Request, send: Send) -> None:
         scope, receive = request.scope, request.receive
         visitor = await run_in_threadpool(_identify, request)
-        visit = "" if visitor else _visit_token(request)
+        is_sign_in = request.url.path in SIGN_IN_PAGES
         request.state.visitor = visitor
         request.state.user = visitor.user if visitor else None
-        request.state.csrf_token = visitor.csrf_token if visitor else visit
+        # The sign-in page of a second tab still holds its own token after the first one has signed in.
+        request.state.csrf_token = visitor.csrf_token if visitor and not is_sign_in else _visit_token(request)
         if visitor is None and not is_public(request.method, request.url.path):
             response = await run_in_threadpool(_turned_away, request)
             await response(scope, receive, send)
@@ -132,8 +133,8 @@ class Gate:
             if no is not None:
                 await no(scope, receive, send)
                 return
-        if visit and request.url.path in SIGN_IN_PAGES:
-            send = _with_visit_cookie(send, request, visit)
+        if is_sign_in:
+            send = _with_visit_cookie(send, request)
         if not request.url.path.startswith(STREAMED):
             receive = _limited(receive)
         await self.app(scope, receive, send)
@@ -159,7 +160,7 @@ def _turned_away(request: Request) -> Response:
     """401 for programs and for what pages fetch, the sign-in (or set-up) page for people."""
     path = request.url.path
     wants_page = request.headers.get("sec-fetch-dest", "document") == "document"
-    if is_api(path) or path.startswith("/uploads/tus") or not wants_page:
+    if is_api(path) or not wants_page:
         message = "Expected a session or an “Authorization: Bearer …” header with a valid API token."
         return refusal(request, 401, message, headers={"WWW-Authenticate": "Bearer"})
     database: Database = request.app.state.database
@@ -225,8 +226,9 @@ def _visit_token(request: Request) -> str:
     return known if len(known) == 43 else secrets.token_urlsafe(32)
 
 
-def _with_visit_cookie(send: Send, request: Request, visit: str) -> Send:
+def _with_visit_cookie(send: Send, request: Request) -> Send:
     settings: Settings = request.app.state.settings
+    visit = cast(str, request.state.csrf_token)
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start" and request.method in ("GET", "HEAD"):

@@ -67,7 +67,14 @@ def close_session(session: Session, token: str) -> None:
     session.execute(delete(WebSession).where(WebSession.token_hash == digest(token)))
 
 
-def close_other_sessions(session: Session, user_id: int, kept_id: int | None) -> None:
+def rotate_session(session: Session, session_id: int) -> str:
+    """A new token for the cookie of a session; the old one is worth nothing any more."""
+    token = secrets.token_urlsafe(32)
+    session.get_one(WebSession, session_id).token_hash = digest(token)
+    return token
+
+
+def close_other_sessions(session: Session, user_id: int, kept_id: int) -> None:
     session.execute(delete(WebSession).where(WebSession.user_id == user_id, WebSession.id != kept_id))
 
 

@@ -40,8 +40,16 @@ class NotAllowed(Exception):
 class ApiError(Exception):
     """A refusal with a status, a code for programs, a message for people and, for forms, one message per field."""
 
-    def __init__(self, status_code: int, code: str, message: str, fields: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status_code: int,
+        code: str,
+        message: str,
+        fields: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.status_code, self.code, self.message, self.fields = status_code, code, message, dict(fields or {})
+        self.headers = dict(headers or {})
         super().__init__(message)
 
 
