@@ -21,15 +21,14 @@ from app.topology.errors import Issue
 from app.topology.zoo import ZooEntry, zoo
 from app.web import PageNotFound, require_owner
 
-
 IMAGE_SIZE = re.compile(r"(?P<width>[1-9][0-9]{0,5}) × (?P<height>[1-9][0-9]{0,5}) \((?P<channels>gray|color)\)")
 
 
 class InvalidTopology(Exception):
-    """It cannot be saved; one message per field."""
+    """It cannot be saved; one message per field. `is_taken`: only because of its name."""
 
-    def __init__(self, fields: Mapping[str, str]) -> None:
-        self.fields = dict(fields)
+    def __init__(self, fields: Mapping[str, str], *, is_taken: bool = False) -> None:
+        self.fields, self.is_taken = dict(fields), is_taken
         super().__init__("; ".join(self.fields.values()))
 
 
@@ -95,10 +94,9 @@ def find_topology(session: Session, key: str) -> Found:
 
 def create_topology(database: Database, user: User, form: NewTopology) -> int:
     """The id of the new topology; raises InvalidTopology when its name is taken or its prototxt has errors."""
-    problems = _problems(form)
-    if problems:
-        raise InvalidTopology(problems)
-    taken = InvalidTopology({"name": f"There is already a topology “{form.name}”. Choose another name."})
+    _refuse(form)
+    message = f"There is already a topology “{form.name}”. Choose another name."
+    taken = InvalidTopology({"name": message}, is_taken=True)
     try:
         with database.write() as session:
             original = _original_of(session, form)
@@ -135,14 +133,16 @@ def check_text(prototxt: str, shape: InputShape) -> CheckReport:
     )
 
 
-def _problems(form: NewTopology) -> dict[str, str]:
+def _refuse(form: NewTopology) -> None:
     if form.name.casefold() in {name.casefold() for entry in zoo() for name in (entry.id, entry.name)}:
-        return {"name": f"“{form.name}” is a topology of the zoo. Choose another name."}
+        message = f"“{form.name}” is a topology of the zoo. Choose another name."
+        raise InvalidTopology({"name": message}, is_taken=True)
     if form.name.isascii() and form.name.isdigit():
-        return {"name": "A name of digits alone would be taken for a number. Choose another name."}
+        raise InvalidTopology({"name": "A name of digits alone would be taken for a number. Choose another name."})
     shape = form.shape
     errors = check(form.prototxt, shape.channels, shape.height, shape.width, shape.classes).errors
-    return {"prototxt": issues_in_words(errors)} if errors else {}
+    if errors:
+        raise InvalidTopology({"prototxt": issues_in_words(errors)})
 
 
 def issues_in_words(issues: list[Issue]) -> str:
@@ -166,7 +166,7 @@ def _of_zoo(entry: ZooEntry) -> Found:
         prototxt=entry.prototxt,
         original="",
         image_size=f"{entry.image_size} × {entry.image_size} ({'gray' if entry.channels == 1 else 'color'})",
-        title=entry.title,
+        title=entry.title[:1].upper() + entry.title[1:],
         note=entry.note,
         parameters=f"{entry.published_parameters:,} for {entry.published_classes:,} classes",
     )

@@ -16,6 +16,7 @@ from app.dataset_files import DatasetFiles
 from app.datasets import DatasetInUse, Filter, InvalidDataset
 from app.db import Dataset, Status, Upload
 from app.errors import messages_by_field
+from app.forms import Typed
 from app.pages import dataset_images
 from app.preprocessing import ResizeMode
 from app.schemas.datasets import RESIZE_MODES, DatasetChanges, NewDataset, Split
@@ -30,14 +31,6 @@ FIELDS = ("upload_id", "name", "description", "train_percent", "val_percent", "t
           "height", "resize_mode", "encoding", "seed", "submission")  # fmt: skip
 DEFAULTS = {"train_percent": "70", "val_percent": "10", "test_percent": "20", "channels": "color", "width": "256",
             "height": "256", "resize_mode": "squash", "encoding": "png", "seed": "1"}  # fmt: skip
-
-
-async def typed(request: Request) -> dict[str, str]:
-    """What a form sent, as text; files are left out."""
-    return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
-
-
-Typed = Annotated[dict[str, str], Depends(typed)]
 
 
 def wanted(

@@ -1,0 +1,15 @@
+"""What a form of a page sent. What it means is in `app/schemas`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+
+async def typed(request: Request) -> dict[str, str]:
+    """The fields as text; files are left out, and of several values the last is taken."""
+    return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+
+
+Typed = Annotated[dict[str, str], Depends(typed)]
