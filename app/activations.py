@@ -74,6 +74,12 @@ class Scale:
             return cls(-limit, limit)
         return cls(low, high)
 
+    @classmethod
+    def span(cls, values: NDArray[Any]) -> Scale:
+        """From the lowest to the highest finite value, whatever their signs."""
+        finite = values[np.isfinite(values)]
+        return cls(float(finite.min()), float(finite.max())) if finite.size else cls(0.0, 1.0)
+
     @property
     def is_signed(self) -> bool:
         return self.low < 0

@@ -1,4 +1,5 @@
-/* <nav class="tabs"><a href="#a">…: shows one of the sections that the links name; without JavaScript all are shown. */
+/* <nav class="tabs"><a href="#a">…: shows one of the sections that the links name; without JavaScript all are shown.
+   A link to something inside a hidden section shows that section first. */
 
 export function connect(nav) {
   const links = [...nav.querySelectorAll('a[href^="#"]')];
@@ -13,7 +14,14 @@ export function connect(nav) {
       if (sections[i]) sections[i].hidden = i !== index;
     });
     if (focus) links[index].focus();
-    sections[index]?.dispatchEvent(new CustomEvent("tab:shown", { bubbles: true }));
+  }
+
+  function onHash() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const index = target ? sections.findIndex((section) => section?.contains(target)) : -1;
+    if (index < 0) return;
+    show(index);
+    if (target !== sections[index]) target.scrollIntoView();
   }
 
   nav.addEventListener("click", (event) => {
@@ -28,5 +36,8 @@ export function connect(nav) {
     const at = links.indexOf(document.activeElement);
     if (step && at >= 0) show((at + step + links.length) % links.length, true);
   });
-  show(Math.max(0, links.findIndex((link) => link.hash === location.hash)));
+  addEventListener("hashchange", onHash);
+  show(0);
+  onHash();
+  return () => removeEventListener("hashchange", onHash);
 }

@@ -1,0 +1,80 @@
+"""Predictions as JSON: test a picture on a model, look at what came out, delete it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi.responses import FileResponse
+from pydantic import ValidationError
+
+from app import predictions
+from app.errors import messages_by_field
+from app.predictions import InvalidPrediction, SentPicture
+from app.schemas.predictions import NewPrediction, PredictionDetail, PredictionList
+from app.web import ApiError, CurrentUser, DatabaseDep, ReadSession, StorageDep
+
+router = APIRouter(prefix="/api/v1/models/{model_id}/predictions", tags=["predictions"])
+MAX_ID = 2**63 - 1
+
+
+@router.post("", status_code=201)
+def create(
+    request: Request, response: Response, database: DatabaseDep, storage: StorageDep, user: CurrentUser, model_id: int,
+    image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, GIF, TIFF, WebP or PPM, at most 50 MB")],
+    snapshot: Annotated[str, Form(description="last, best, or the epoch of a snapshot")] = "last",
+    layers: Annotated[str, Form(description="true or false: what every layer makes of it")] = "true",
+) -> PredictionDetail:  # fmt: skip
+    """Queues a test of one picture. Ask for the prediction until its status is done: a fraction of a second."""
+    try:
+        form = NewPrediction.model_validate({"snapshot": snapshot, "layers": layers})
+        picture = SentPicture(image.filename or "", image.file.read())
+        asked = (picture, form)
+        queue = request.app.state.queue
+        prediction_id = predictions.create_prediction(database, storage, queue, user, model_id, asked)
+    except ValidationError as error:
+        raise _invalid(messages_by_field(error.errors())) from error
+    except InvalidPrediction as error:
+        raise _invalid(error.fields) from error
+    response.headers["Location"] = f"/api/v1/models/{model_id}/predictions/{prediction_id}"
+    with database.read() as session:
+        return PredictionDetail.of_one(predictions.get_prediction(session, model_id, prediction_id))
+
+
+@router.get("")
+def index(
+    session: ReadSession,
+    model_id: int,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: Annotated[int | None, Query(ge=1, le=MAX_ID, description="`next` of the page before")] = None,
+) -> PredictionList:
+    """The predictions of a model, the newest first, without their layers."""
+    page = predictions.list_predictions(session, model_id, after, limit)
+    return PredictionList(items=[PredictionDetail.of(one) for one in page.predictions], next=page.next)
+
+
+@router.get("/{prediction_id}")
+def show(session: ReadSession, model_id: int, prediction_id: int) -> PredictionDetail:
+    return PredictionDetail.of_one(predictions.get_prediction(session, model_id, prediction_id))
+
+
+@router.get("/{prediction_id}/activations/{number}.npy")
+def activation(
+    session: ReadSession, storage: StorageDep, model_id: int, prediction_id: int, number: int
+) -> FileResponse:
+    """The output of one layer, float16, in NumPy's format; `number` counts the entries of `layers` from 0."""
+    prediction = predictions.get_prediction(session, model_id, prediction_id)
+    _, path = predictions.activation_file(storage, prediction, number)
+    return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+
+
+@router.delete("/{prediction_id}", status_code=204)
+def delete(
+    database: DatabaseDep, storage: StorageDep, user: CurrentUser, model_id: int, prediction_id: int
+) -> Response:
+    predictions.delete_prediction(database, storage, user, model_id, prediction_id)
+    return Response(status_code=204)
+
+
+def _invalid(fields: dict[str, str]) -> ApiError:
+    return ApiError(422, "invalid", "Some fields do not fit: " + ", ".join(fields) + ".", fields)
