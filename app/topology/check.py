@@ -150,7 +150,7 @@ def _origins(wired: Wired) -> dict[str, SourceLayer]:
 def _add_rows(rows: dict[int, LayerReport], wired: Wired, shapes: Shapes, images: _Images) -> None:
     origins = _origins(wired)
     for info in shapes:
-        place = origins[info.name].block.start if origins[info.name].block else 0  # type: ignore[union-attr]
+        place = origins[info.name].start
         earlier = rows.get(place)
         phases = (*(earlier.phases if earlier else ()), wired.net.phase)
         in_place = bool(set(info.tops) & set(info.bottoms))

@@ -39,6 +39,11 @@ class SourceLayer:
     column: int
     block: Block | None = None  # none for the Input layers that an input: header stands for
 
+    @property
+    def start(self) -> int:
+        """Where it stands in the text, as an offset."""
+        return self.block.start if self.block else -1
+
 
 @dataclass(frozen=True)
 class Source:
