@@ -9,7 +9,7 @@ import io
 import warnings
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.preprocessing import Preprocessing, ResizeMode
 
@@ -68,7 +68,7 @@ def _decoded(data: bytes, width: int, height: int) -> Image.Image:
                 found = f"{image.width:,} × {image.height:,}"
                 raise PictureError(f"Expected at most {MAX_PIXELS // 10**6} million pixels, found {found}.")
             image.load()
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise PictureError(f"{WANTED}, found {_kind(data)}.") from None
     except PictureError:
         raise

@@ -34,9 +34,13 @@ class InvalidPrediction(Exception):
 
 
 @dataclass(frozen=True)
-class SentPicture:
+class PictureTest:
+    """A picture that somebody sent, and what is asked about it."""
+
+    model_id: int
     filename: str
     data: bytes
+    form: NewPrediction
 
 
 @dataclass(frozen=True)
@@ -45,26 +49,19 @@ class PredictionPage:
     next: str | None
 
 
-def create_prediction(
-    database: Database,
-    storage: Storage,
-    queue: Queue,
-    user: User,
-    model_id: int,
-    asked: tuple[SentPicture, NewPrediction],
-) -> int:
+def create_prediction(database: Database, storage: Storage, queue: Queue, user: User, test: PictureTest) -> int:
     """The id of a new prediction, queued; raises InvalidPrediction."""
-    picture, form = asked
+    model_id = test.model_id
     with database.read() as session:
         preprocessing = get_model(session, model_id).preprocessing_value
     try:
-        check_picture(picture.data, preprocessing)
+        check_picture(test.data, preprocessing)
     except PictureError as error:
         raise InvalidPrediction({"image": str(error)}) from error
-    arrived = _write_arrived(storage.model_dir(model_id) / "predictions", picture.data)
+    arrived = _write_arrived(storage.model_dir(model_id) / "predictions", test.data)
     try:
         with database.write() as session:
-            prediction = _insert(session, user, model_id, picture.filename, form)
+            prediction = _insert(session, user, test)
             folder = storage.prediction_dir(model_id, prediction.id)
             storage.delete(folder)  # of an earlier one whose id was given again
             folder.mkdir(parents=True)
@@ -117,12 +114,12 @@ def activation_file(storage: Storage, prediction: Prediction, number: int) -> tu
     return layer, path
 
 
-def _insert(session: Session, user: User, model_id: int, filename: str, form: NewPrediction) -> Prediction:
-    model = get_model(session, model_id)
+def _insert(session: Session, user: User, test: PictureTest) -> Prediction:
+    model, form = get_model(session, test.model_id), test.form
     snapshot = Snapshot.find(session, model.id, form.snapshot)
     if snapshot is None:
-        raise InvalidPrediction({"snapshot": _missing_snapshot(session, model_id, form.snapshot)})
-    name = _clean(filename)
+        raise InvalidPrediction({"snapshot": _missing_snapshot(session, model.id, form.snapshot)})
+    name = _clean(test.filename)
     job = Job.of(JobKind.PREDICT, title=f"{name} on {model.name}", user_id=user.id)
     session.add(job)
     session.flush()

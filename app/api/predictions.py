@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from app import predictions
 from app.errors import messages_by_field
-from app.predictions import InvalidPrediction, SentPicture
+from app.predictions import InvalidPrediction, PictureTest
 from app.schemas.predictions import NewPrediction, PredictionDetail, PredictionList
 from app.web import ApiError, CurrentUser, DatabaseDep, ReadSession, StorageDep
 
@@ -28,10 +28,8 @@ def create(
     """Queues a test of one picture. Ask for the prediction until its status is done: a fraction of a second."""
     try:
         form = NewPrediction.model_validate({"snapshot": snapshot, "layers": layers})
-        picture = SentPicture(image.filename or "", image.file.read())
-        asked = (picture, form)
-        queue = request.app.state.queue
-        prediction_id = predictions.create_prediction(database, storage, queue, user, model_id, asked)
+        test = PictureTest(model_id, image.filename or "", image.file.read(), form)
+        prediction_id = predictions.create_prediction(database, storage, request.app.state.queue, user, test)
     except ValidationError as error:
         raise _invalid(messages_by_field(error.errors())) from error
     except InvalidPrediction as error:

@@ -1,4 +1,4 @@
-"""Pages of predictions: the form, the list, one prediction with its layers. Pictures of layers are drawn when asked for."""
+"""Pages of predictions: the form, the list, one prediction with its layers, whose pictures are drawn when asked for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.filters import WeightsError
 from app.layer_views import LayerView
 from app.models import get_model
 from app.pictures import PictureError, preview
-from app.predictions import InvalidPrediction, SentPicture
+from app.predictions import InvalidPrediction, PictureTest
 from app.schemas.predictions import NewPrediction
 from app.storage import Storage
 from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, StorageDep, redirect, render
@@ -32,7 +32,8 @@ KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
 @dataclass(frozen=True)
 class SentForm:
     values: dict[str, str]
-    picture: SentPicture | None
+    filename: str = ""
+    data: bytes | None = None  # None: no file was chosen
 
 
 async def sent_form(request: Request) -> SentForm:
@@ -40,8 +41,8 @@ async def sent_form(request: Request) -> SentForm:
     values = {name: value for name, value in form.items() if isinstance(value, str)}
     image = form.get("image")
     if not isinstance(image, UploadFile) or (not image.filename and not image.size):
-        return SentForm(values, None)
-    return SentForm(values, SentPicture(image.filename or "", await image.read()))
+        return SentForm(values)
+    return SentForm(values, image.filename or "", await image.read())
 
 
 @router.get("")
@@ -56,10 +57,10 @@ def create(
 ) -> Response:  # fmt: skip
     try:
         wanted = NewPrediction.model_validate({"layers": "", **form.values})
-        if form.picture is None:
+        if form.data is None:
             raise InvalidPrediction({"image": "Choose a picture first."})
-        asked = (form.picture, wanted)
-        made = predictions.create_prediction(database, storage, request.app.state.queue, user, model_id, asked)
+        test = PictureTest(model_id, form.filename, form.data, wanted)
+        made = predictions.create_prediction(database, storage, request.app.state.queue, user, test)
         return redirect(f"/models/{model_id}/predictions/{made}")
     except ValidationError as error:
         errors = messages_by_field(error.errors())
