@@ -109,13 +109,13 @@ def change_password(username: str) -> None:
 def token(username: str, label: str = "command line") -> None:
     """Make an API token for a user and print it, once."""
     from app.accounts import find_user
-    from app.tokens import make_token
+    from app.sessions import new_api_token
 
     with _database() as (_, database), database.write() as session:
         user = find_user(session, username)
         if user is None:
             raise Refused(f"There is no user {username}.")
-        typer.echo(make_token(session, user, label))
+        typer.echo(new_api_token(session, user.id, label)[1])
 
 
 @cli.command()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
-from app import security
 from app.db import (
     ApiToken,
     Database,
@@ -25,7 +25,10 @@ from app.db import (
     WebSession,
 )
 from app.db.base import now
+from app.passwords import hash_password, username_key
 from app.preprocessing import Channels, Preprocessing
+from app.sessions import cookie_name, digest
+from app.settings import Settings
 from app.solver.spec import SolverSpec
 
 CLASSES = [{"name": "cat", "count": 10}, {"name": "dog", "count": 12}]
@@ -43,14 +46,19 @@ def _saved(database: Database, record: Any) -> Any:
     return record
 
 
+@cache
+def _hashed(password: str) -> str:
+    return hash_password(password)  # slow on purpose; once per password is enough here
+
+
 def user(database: Database, *, username: str = "", is_admin: bool = False, password: str = "pass word 123") -> User:
     username = username or f"user-{secrets.token_hex(3)}"
     return _saved(
         database,
         User(
             username=username,
-            username_key=username.casefold(),
-            password_hash=security.hash_password(password),
+            username_key=username_key(username),
+            password_hash=_hashed(password),
             is_admin=is_admin,
         ),
     )
@@ -61,16 +69,16 @@ def web_session(database: Database, owner: User) -> tuple[WebSession, tuple[str,
     token = secrets.token_urlsafe(32)
     record = WebSession(
         user_id=owner.id,
-        token_hash=security.hash_token(token),
+        token_hash=digest(token),
         csrf_token=secrets.token_urlsafe(32),
         expires_at=now() + timedelta(days=1),
     )
-    return _saved(database, record), (security.SESSION_COOKIE, token)
+    return _saved(database, record), (cookie_name(Settings()), token)
 
 
 def api_token(database: Database, owner: User, label: str = "tests") -> str:
     token = secrets.token_urlsafe(32)
-    _saved(database, ApiToken(user_id=owner.id, label=label, token_hash=security.hash_token(token)))
+    _saved(database, ApiToken(user_id=owner.id, label=label, token_hash=digest(token)))
     return token
 
 
