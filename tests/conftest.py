@@ -1,20 +1,23 @@
-"""Fixtures: real migrations on a database of the test's own, the real application, a signed-in browser, a script's token."""
+"""Fixtures: real migrations on a database of the test's own, the real application, a signed-in browser, a token."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import make_url
 
 from app.db import Database, User, WebSession
 from app.db.migrating import migrate
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
-from tests import factories, machine
+from tests import databases, factories, machine
 
 PASSWORD = "correct horse battery"
 
@@ -108,3 +111,38 @@ def real_data() -> Path:
     return machine.real_data()
 
 
+@pytest.fixture(scope="session")
+def migrated_postgres() -> Iterator[str]:
+    """The name of a migrated, empty PostgreSQL database, made once; tests get a copy."""
+    with databases.fresh_postgres() as url:
+        database = Database(url)
+        migrate(database)
+        database.close()
+        yield str(make_url(url).database)
+
+
+@pytest.fixture
+def postgres_settings(settings: Settings, migrated_postgres: str) -> Iterator[Settings]:
+    with databases.fresh_postgres(migrated_postgres) as url:
+        yield replace(settings, database_url=url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_settings(request: pytest.FixtureRequest) -> Settings:
+    """Settings with an empty, migrated database: once SQLite's, once PostgreSQL's."""
+    name = "settings" if request.param == "sqlite" else "postgres_settings"
+    return cast(Settings, request.getfixturevalue(name))
+
+
+@pytest.fixture
+def any_database(any_settings: Settings) -> Iterator[Database]:
+    database = Database.open(any_settings)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def postgres_database(postgres_settings: Settings) -> Iterator[Database]:
+    database = Database.open(postgres_settings)
+    yield database
+    database.close()

@@ -173,7 +173,9 @@ def snapshot(database: Database, owner: Model, *, epoch: float = 1.0, iteration:
     return _saved(database, Snapshot(**(given | values)))
 
 
-def metric(database: Database, owner: Model, name: str, value: float, *, iteration: int = 1, epoch: float = 0.1) -> Metric:
+def metric(
+    database: Database, owner: Model, name: str, value: float, *, iteration: int = 1, epoch: float = 0.1
+) -> Metric:
     return _saved(
         database, Metric(model_id=owner.id, attempt=1, iteration=iteration, epoch=epoch, name=name, value=value)
     )

@@ -33,7 +33,7 @@ class Dataset(Record):
     # {"classes": [name], "splits": {"train": {"count": n, "per_class": [n]}, …}, "skipped_count": n,
     #  "content_hash": hex, "mean": [float per channel, BGR], "size_bytes": n}
     result: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    submission: Mapped[str | None] = mapped_column(String(64), unique=True)  # the form's one-time mark: sent twice is one
+    submission: Mapped[str | None] = mapped_column(String(64), unique=True)  # the form's one-time mark
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     user: Mapped[User | None] = relationship(lazy="joined")

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, ForeignKey, Index, String, Text, and_, func, or_, select, update
+from sqlalchemy import CursorResult, ForeignKey, Index, Select, String, Text, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from app.db.base import Record, now
+from app.db.base import OneOf, Record, now
 from app.db.status import Status
 
 MAX_LOST_ATTEMPTS = 3
@@ -59,12 +59,12 @@ class Job(Record):
     __table_args__ = (Index("ix_jobs_lane_status", "lane", "status", "id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[JobKind] = mapped_column(String(32))
-    lane: Mapped[Lane] = mapped_column(String(16))
+    kind: Mapped[JobKind] = mapped_column(OneOf(JobKind, 32))
+    lane: Mapped[Lane] = mapped_column(OneOf(Lane, 16))
     title: Mapped[str] = mapped_column(String(300), default="")  # for lists: the name of what is worked on
     path: Mapped[str] = mapped_column(String(200), default="")  # its page
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
-    status: Mapped[Status] = mapped_column(String(16), default=Status.QUEUED)
+    status: Mapped[Status] = mapped_column(OneOf(Status, 16), default=Status.QUEUED)
     attempt: Mapped[int] = mapped_column(default=0)
     lost_attempts: Mapped[int] = mapped_column(default=0)  # runs that died under it since a person last asked for it
     owner: Mapped[str | None] = mapped_column(String(100))  # which worker holds the lease
@@ -105,11 +105,8 @@ class Job(Record):
     @staticmethod
     def claim_next(session: Session, lane: Lane, owner: str, lease_s: float) -> Job | None:
         """The oldest job of the lane that is queued and waits for nothing, now running under a lease; None if none."""
-        for job_id in _ready(session, lane, limit=5):
-            job = Job.claim(session, job_id, owner, lease_s)
-            if job is not None:
-                return job
-        return None
+        ready = session.scalar(_ready(lane).limit(1).with_for_update(of=Job, skip_locked=True))
+        return Job.claim(session, ready, owner, lease_s) if ready is not None else None
 
     @staticmethod
     def claim(session: Session, job_id: int, owner: str, lease_s: float) -> Job | None:
@@ -199,7 +196,10 @@ class Job(Record):
 
     @staticmethod
     def reconcile(session: Session, lane: Lane | None = None) -> list[int]:
-        """Ends attempts whose lease has lapsed; ids of the jobs that are queued again."""
+        """Ends attempts whose lease has lapsed, and jobs whose awaited one ended in another way than done.
+
+        Gives the ids of the jobs that are queued again.
+        """
         statement = select(Job).where(Job.status == Status.RUNNING, Job.lease_until < now())
         if lane is not None:
             statement = statement.where(Job.lane == lane)
@@ -208,13 +208,14 @@ class Job(Record):
             cause = f"its worker ({job.owner}) stopped answering"
             if Job.lose(session, job.id, job.attempt, cause) is Status.QUEUED:
                 requeued.append(job.id)
+        _fail_forsaken(session)
         return requeued
 
     @staticmethod
     def unsent(session: Session, lane: Lane, limit: int) -> list[int]:
         """Ready jobs whose wake-up may have been lost: queued, and last sent more than ten seconds ago."""
         old = now() - timedelta(seconds=RESEND_AFTER_S)
-        return _ready(session, lane, limit, or_(Job.sent_at.is_(None), Job.sent_at < old))
+        return list(session.scalars(_ready(lane).where(or_(Job.sent_at.is_(None), Job.sent_at < old)).limit(limit)))
 
     @staticmethod
     def mark_sent(session: Session, job_ids: Sequence[int]) -> None:
@@ -234,21 +235,19 @@ class Job(Record):
     def resume(session: Session, job_id: int) -> bool:
         """Queues a stopped or failed job again; it goes on from its last snapshot, if it made one."""
         ended = (Job.id == job_id, Job.status.in_([Status.STOPPED, Status.FAILED]))
-        return _update(session, ended, lost_attempts=0, stop_requested=False, **_requeued())
+        return _update(session, ended, lost_attempts=0, stop_requested=False, queued_at=now(), **_requeued())
 
 
-def _ready(session: Session, lane: Lane, limit: int, *conditions: Any) -> list[int]:
+def _ready(lane: Lane) -> Select[int]:
+    """Ids of the lane's jobs that are queued and wait for nothing, the oldest first."""
     awaited = aliased(Job)
-    statement = (
+    return (
         select(Job.id)
         .outerjoin(awaited, Job.waits_for_id == awaited.id)
         .where(Job.lane == lane, Job.status == Status.QUEUED)
         .where(or_(awaited.id.is_(None), awaited.status == Status.DONE))
-        .where(and_(True, *conditions))
         .order_by(Job.queued_at, Job.id)
-        .limit(limit)
     )
-    return list(session.scalars(statement))
 
 
 def _fence(job_id: int, attempt: int) -> tuple[Any, ...]:
@@ -261,8 +260,9 @@ def _ended(status: Status) -> dict[str, Any]:
 
 
 def _requeued() -> dict[str, Any]:
-    return {"status": Status.QUEUED, "queued_at": now(), "sent_at": None, "lease_until": None, "owner": None,
-            "eta_s": None, "finished_at": None, "error": None}  # fmt: skip
+    """Without `queued_at`: a run that was interrupted keeps its place in the queue."""
+    return {"status": Status.QUEUED, "sent_at": None, "lease_until": None, "owner": None, "eta_s": None,
+            "finished_at": None, "error": None}  # fmt: skip
 
 
 def _fail_dependents(session: Session, job_id: int) -> None:
@@ -275,6 +275,15 @@ def _fail_dependents(session: Session, job_id: int) -> None:
     waiting = select(Job.id).where(Job.waits_for_id == job_id, Job.status == Status.QUEUED)
     for dependent_id in session.scalars(waiting).all():
         _update(session, (Job.id == dependent_id, Job.status == Status.QUEUED), **_ended(Status.FAILED), error=reason)
+
+
+def _fail_forsaken(session: Session) -> None:
+    """Jobs that were made, or resumed, just when what they wait for ended: nobody would ever wake them."""
+    waiting = aliased(Job)
+    ended = Job.status.in_([Status.FAILED, Status.STOPPED])
+    awaited = select(Job.id).join(waiting, waiting.waits_for_id == Job.id)
+    for awaited_id in session.scalars(awaited.where(ended, waiting.status == Status.QUEUED).distinct()).all():
+        _fail_dependents(session, awaited_id)
 
 
 def _update(session: Session, where: tuple[Any, ...], *, touch: bool = True, **values: Any) -> bool:

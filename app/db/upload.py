@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db.account import User
-from app.db.base import Record, now
+from app.db.base import OneOf, Record, now
 from app.db.status import Status
 
 
@@ -23,7 +23,7 @@ class Upload(Record):
     name: Mapped[str] = mapped_column(String(255))  # "To": what it is called here
     filename: Mapped[str] = mapped_column(String(1000))  # "From": the file's name on the user's machine
     token: Mapped[str] = mapped_column(String(64), unique=True)  # names it in tus addresses
-    status: Mapped[Status] = mapped_column(String(16), default=Status.QUEUED, index=True)
+    status: Mapped[Status] = mapped_column(OneOf(Status, 16), default=Status.QUEUED, index=True)
     error: Mapped[str | None] = mapped_column(Text)
     size_bytes: Mapped[int] = mapped_column(BigInteger)  # declared
     received_bytes: Mapped[int] = mapped_column(BigInteger, default=0)

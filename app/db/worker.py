@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.db.base import Record, now
+from app.db.base import OneOf, Record, now
 from app.db.job import Lane
 
 SILENT_AFTER_S = 20.0
@@ -19,7 +19,7 @@ class Worker(Record):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(100), unique=True)  # lane@host:pid
-    lane: Mapped[Lane] = mapped_column(String(16))
+    lane: Mapped[Lane] = mapped_column(OneOf(Lane, 16))
     host: Mapped[str] = mapped_column(String(255))
     slots: Mapped[int]
     busy: Mapped[int] = mapped_column(default=0)
