@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +28,7 @@ from worker.datasets.progress import Reporter
 from worker.datasets.spec import BuildProgress, BuildResult, BuildSpec, SplitCounts
 from worker.datasets.split import Rows, divide
 from worker.datasets.split_writer import SkippedFile, SplitWriter
-from worker.datasets.workplace import MANIFEST, no_room, workplace
+from worker.datasets.workplace import MANIFEST, workplace
 
 __all__ = ["BuildProgress", "BuildResult", "BuildSpec", "BuildStopped", "DatasetError", "SplitCounts", "build"]
 
@@ -51,10 +50,6 @@ def build(
             return _build_in(folder, spec, archive, reporter, started)
     except ArchiveError as error:
         raise DatasetError(str(error)) from error
-    except lmdb.Error as error:
-        if isinstance(error, lmdb.DiskError) or "No space left" in str(error) or "File too large" in str(error):
-            raise no_room(spec.out_dir) from error
-        raise
 
 
 def _check(spec: BuildSpec) -> None:
@@ -166,6 +161,7 @@ def _manifest(
         },
         "skipped_count": result.skipped_count,
         "skipped_reasons": skipped.reasons,
+        "notes": skipped.notes,
         "mean": result.mean,
         "content_hash": result.content_hash,
         "made_by": {"trainyard": VERSION},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Encoded:
     sizes: list[tuple[int, int]] = field(default_factory=list)  # original width and height
     stored_bytes: list[int] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
     pixel_sum: NDArray[np.uint64] | None = None  # (H, W) or (H, W, 3) RGB
 
 
@@ -66,23 +68,22 @@ class EncodingJob:
         for index, (label, *entry) in enumerate(task.entries.tolist()):
             try:
                 source = read_picture(self._descriptor, *entry)
-                pixels, original = self._pixels(source)
+                picture = load_picture(source, self.channels, self.width, self.height, self.resize_mode)
             except (DamagedEntry, ImageError) as error:
                 done.skipped.append((index, str(error)))
                 continue
+            pixels = np.asarray(picture.image)
             stored = encode(pixels, self.encoding, self.jpeg_quality)
             done.index.append(index)
             done.data.append(datum(stored, self.encoding, pixels.shape, label))
             done.digests.append(hashlib.sha256(pixels.data).digest())
-            done.sizes.append(original)
+            done.sizes.append(picture.original_size)
             done.stored_bytes.append(len(stored))
+            if picture.note is not None:
+                done.notes[picture.note] += 1
             if done.pixel_sum is not None:
                 done.pixel_sum += pixels
         return done
-
-    def _pixels(self, source: bytes) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-        picture = load_picture(source, self.channels, self.width, self.height, self.resize_mode)
-        return np.asarray(picture.image), picture.original_size
 
     def divide(self, task: EncodingTask) -> list[EncodingTask]:
         middle = len(task) // 2
@@ -97,6 +98,7 @@ class EncodingJob:
             merged.skipped += [(index + shift, reason) for index, reason in reply.skipped]
             for name in ("data", "digests", "sizes", "stored_bytes"):
                 getattr(merged, name).extend(getattr(reply, name))
+            merged.notes += reply.notes
             if reply.pixel_sum is not None:
                 merged.pixel_sum = reply.pixel_sum if merged.pixel_sum is None else merged.pixel_sum + reply.pixel_sum
             shift += length

@@ -5,6 +5,9 @@ The map grows by itself; what was not committed when it was full is written agai
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -12,18 +15,21 @@ import lmdb
 
 _FIRST_MAP_BYTES = 64 * 1024 * 1024
 _BATCH_BYTES = 8 * 1024 * 1024
+_FREE_BYTES = 1024 * 1024
 
 
 class LmdbWriter:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        # The whole dataset is synced once at the end; until then it lies in a folder that nobody reads.
-        self._env = lmdb.open(
-            str(folder), map_size=_FIRST_MAP_BYTES, sync=False, metasync=False, max_dbs=0, readahead=False
-        )
+        self._folder = folder
         self._batch: list[tuple[bytes, bytes]] = []
         self._batch_bytes = 0
         self.count = 0
+        # The whole dataset is synced once at the end; until then it lies in a folder that nobody reads.
+        with self._full_disk_as_such():
+            self._env = lmdb.open(
+                str(folder), map_size=_FIRST_MAP_BYTES, sync=False, metasync=False, max_dbs=0, readahead=False
+            )
 
     def append(self, value: bytes) -> None:
         self._batch.append((b"%08d" % self.count, value))
@@ -35,7 +41,8 @@ class LmdbWriter:
     def finish(self) -> None:
         """Commits what is left and syncs it to the disk."""
         self._commit()
-        self._env.sync(True)
+        with self._full_disk_as_such():
+            self._env.sync(True)
 
     def __enter__(self) -> LmdbWriter:
         return self
@@ -48,10 +55,23 @@ class LmdbWriter:
     def _commit(self) -> None:
         while self._batch:
             try:
-                with self._env.begin(write=True) as transaction:
+                with self._full_disk_as_such(), self._env.begin(write=True) as transaction:
                     for key, value in self._batch:
                         transaction.put(key, value, append=True, dupdata=False)
             except lmdb.MapFullError:
                 self._env.set_mapsize(self._env.info()["map_size"] * 2)
             else:
                 self._batch, self._batch_bytes = [], 0
+
+    @contextmanager
+    def _full_disk_as_such(self) -> Iterator[None]:
+        """LMDB reports a disk that fills up in mid-write as an I/O error; asking for the room tells them apart."""
+        try:
+            yield
+        except lmdb.MapFullError:
+            raise
+        except lmdb.Error:
+            data = self._folder / "data.mdb"
+            with data.open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, data.stat().st_size + self._batch_bytes + _FREE_BYTES)
+            raise

@@ -14,11 +14,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from app.preprocessing import Channels, Preprocessing, ResizeMode
+from worker.datasets.resize import SizeMismatch, resize
 
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "PPM", "WEBP", "TIFF", "GIF", "MPO")
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "PPM", "WEBP", "TIFF", "GIF")
 # 64 million pixels take 256 MB while they are decoded; a JPEG is scaled down while it is decoded and may be larger.
 MAX_PIXELS = 64_000_000
 MAX_JPEG_PIXELS = 400_000_000
@@ -49,6 +50,12 @@ def pixels_bgr(image: Image.Image) -> NDArray[np.uint8]:
 class Picture(NamedTuple):
     image: Image.Image  # mode L or RGB, of the wanted size
     original_size: tuple[int, int]  # width, height as stored in the file
+    note: str | None  # what was done to it that its owner should know
+
+
+_16_BIT = "16-bit grey, scaled from 0–65,535 to 0–255"
+_NOTES = dict.fromkeys(("I;16", "I;16L", "I;16B", "I;16N"), _16_BIT)
+_NOTES |= {mode: f"{name} grey, scaled by its range to 0–255" for mode, name in (("I", "32-bit"), ("F", "float"))}
 
 
 def load_picture(data: bytes, channels: Channels, width: int, height: int, mode: ResizeMode) -> Picture:
@@ -60,11 +67,18 @@ def load_picture(data: bytes, channels: Channels, width: int, height: int, mode:
         _draft(image, channels, width, height, mode)
         image.load()
         orientation = _orientation(image)
+        note = _NOTES.get(image.mode)
         image = _to_channels(image, channels)
-        size = (height, width) if orientation > 4 else (width, height)
-        return Picture(_oriented(resize(image, *size, mode), orientation), original_size)
+        if mode is ResizeMode.SQUASH:  # turning the small picture is cheaper
+            size = (height, width) if orientation > 4 else (width, height)
+            image = _oriented(resize(image, *size, mode), orientation)
+        else:
+            image = resize(_oriented(image, orientation), width, height, mode)
+        return Picture(image, original_size, note)
     except ImageError:
         raise
+    except SizeMismatch as error:
+        raise ImageError(str(error)) from None
     except MemoryError:
         raise ImageError("needs too much memory to decode") from None
     except (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, OverflowError, EOFError) as error:
@@ -184,19 +198,6 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     else:
         values = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
-
-
-def resize(image: Image.Image, width: int, height: int, mode: ResizeMode) -> Image.Image:
-    """`image` at exactly width × height; raises ImageError when the mode does not allow it."""
-    if image.size == (width, height):
-        return image
-    if mode is ResizeMode.SQUASH:
-        return image.resize((width, height), Image.Resampling.BILINEAR)
-    if mode is ResizeMode.NONE:
-        raise ImageError(f"is {image.width}×{image.height}, not {width}×{height}, and resizing is off")
-    if mode is ResizeMode.CROP:
-        return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
-    raise ImageError(f"resize mode {mode} is not supported")
 
 
 def _reason(error: Exception) -> str:

@@ -22,6 +22,7 @@ from typing import BinaryIO, Generic, Protocol, TypeVar, cast
 T = TypeVar("T")
 R = TypeVar("R")
 _ROOT = Path(__file__).resolve().parents[2]
+PYTHON_PATH = str(_ROOT)
 _TASKS_AHEAD = 3  # per process, so that none waits for the writer
 
 
@@ -83,7 +84,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_ROOT,
-            env=os.environ | {"PYTHONPATH": str(_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"PYTHONPATH": PYTHON_PATH, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
         self._stdin = cast(BinaryIO, self._process.stdin)
         self._stdout = cast(BinaryIO, self._process.stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from array import array
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +47,7 @@ class SplitWriter:
             self._add_to_index(label, *encoded.sizes[place], encoded.stored_bytes[place])
             self._list_bytes += len(line)
             self._per_class[label] += 1
+        self._skipped.notes += encoded.notes
         for index, reason in encoded.skipped:
             self._skipped.add(self._archive.table.path(int(rows[index])), reason)
 
@@ -85,6 +87,7 @@ class SkippedFile:
         self._writer = csv.writer(file)
         self._writer.writerow(["source", "reason"])
         self.reasons: dict[str, int] = {}
+        self.notes: Counter[str] = Counter()
         self.count = 0
 
     def add(self, source: str, reason: str) -> None:

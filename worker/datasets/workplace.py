@@ -36,14 +36,14 @@ def workplace(out_dir: Path) -> Iterator[Path]:
         _move(folder, out_dir)
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise no_room(out_dir) from error
+            raise _no_room(out_dir) from error
         raise
     finally:
         os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def no_room(out_dir: Path) -> DatasetError:
+def _no_room(out_dir: Path) -> DatasetError:
     free = shutil.disk_usage(out_dir.parent).free
     return DatasetError(
         f"There is no more room on the disk ({free / 1e9:.1f} GB were free after cleaning up what was half-made). "
