@@ -135,9 +135,7 @@ def read_solver(text: str, train_count: int | None = None, batch_size: int = 64)
 
 def _values(solver: caffe_pb2.SolverParameter) -> dict[str, Any]:
     # A float32 0.01 is 0.00999999977…; seven digits are what was written.
-    values: dict[str, Any] = {
-        name: float(f"{getattr(solver, name):.7g}") for name in _FLOATS if solver.HasField(name)
-    }
+    values: dict[str, Any] = {name: float(f"{getattr(solver, name):.7g}") for name in _FLOATS if solver.HasField(name)}
     values |= {name: getattr(solver, name) for name in _SAME if solver.HasField(name)}
     if solver.stepvalue:
         values["stepvalues"] = tuple(solver.stepvalue)

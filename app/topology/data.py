@@ -1,4 +1,4 @@
-"""What a text's data layers say about batches and transforms. The dataset replaces them; the model form starts from this."""
+"""What a text's data layers say about batches and transforms: the dataset replaces them, the form starts from them."""
 
 from __future__ import annotations
 
@@ -37,10 +37,9 @@ def data_settings(source: Source, phase: Phase) -> DataSettings:
     if not layers:
         return DataSettings()
     options = layers[0].options
-    given, transform = getattr(options, _PARAMS.get(options.type, ""), None), options.transform_param
-    has_batch_size = given is not None and given.HasField("batch_size")
+    transform, param = options.transform_param, _PARAMS.get(options.type)
     return DataSettings(
-        batch_size=given.batch_size or None if has_batch_size else None,
+        batch_size=(getattr(options, param).batch_size or None) if param else None,
         # seven digits of a float32 are what was written
         scale=float(f"{transform.scale:.7g}") if transform.HasField("scale") else None,
         mirror=transform.mirror if transform.HasField("mirror") else None,

@@ -52,9 +52,7 @@ def wire(source: Source, phase: Phase, stages: Sequence[str] | None = None, leve
     return wired
 
 
-def is_included(
-    options: caffe_pb2.LayerParameter, phase: Phase, stages: Sequence[str] = (), level: int = 0
-) -> bool:
+def is_included(options: caffe_pb2.LayerParameter, phase: Phase, stages: Sequence[str] = (), level: int = 0) -> bool:
     """Whether a layer takes part (Caffe, Net::FilterNet): any include rule met, or no exclude rule met."""
     if options.include:
         return any(meets(rule, phase, stages, level) for rule in options.include)

@@ -52,10 +52,7 @@ def convolution_windows(given: caffe_pb2.ConvolutionParameter) -> tuple[Window, 
 
 
 def _pair(given: caffe_pb2.ConvolutionParameter, stem: str) -> tuple[int | None, int | None]:
-    height, width = (
-        getattr(given, name) if given.HasField(name) else None
-        for name in (f"{stem}_h", f"{stem}_w")
-    )
+    height, width = (getattr(given, name) if given.HasField(name) else None for name in (f"{stem}_h", f"{stem}_w"))
     return height, width
 
 

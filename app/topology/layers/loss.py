@@ -24,9 +24,7 @@ def accuracy(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> O
     return Outcome(tops=((), (scores[axis],))[: max(1, len(options.top))])
 
 
-@layer(
-    "SoftmaxWithLoss", "softmax_param", bottoms=(2, 2), tops=(1, 2), is_loss=True, also_reads=("loss_param",)
-)
+@layer("SoftmaxWithLoss", "softmax_param", bottoms=(2, 2), tops=(1, 2), is_loss=True, also_reads=("loss_param",))
 def softmax_with_loss(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Outcome:
     scores, labels = bottoms
     _one_label_per_place(scores, labels, axis_of(scores, options.softmax_param.axis))
@@ -58,9 +56,7 @@ def labelled_loss(_options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]
     return Outcome(tops=((),))
 
 
-@layer(
-    "InfogainLoss", "infogain_loss_param", bottoms=(2, 3), tops=(1, 2), is_loss=True, also_reads=("loss_param",)
-)
+@layer("InfogainLoss", "infogain_loss_param", bottoms=(2, 3), tops=(1, 2), is_loss=True, also_reads=("loss_param",))
 def infogain_loss(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Outcome:
     """Scores, labels and the matrix H; Caffe reads H from a file if there is no third bottom."""
     scores, labels = bottoms[:2]

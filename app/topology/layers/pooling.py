@@ -54,7 +54,6 @@ def rounds_up(given: caffe_pb2.PoolingParameter) -> bool:
 def _given(given: caffe_pb2.PoolingParameter, name: str) -> tuple[list[int], int | None, int | None]:
     stem = name.removesuffix("_size")
     one, height, width = (
-        getattr(given, field) if given.HasField(field) else None
-        for field in (name, f"{stem}_h", f"{stem}_w")
+        getattr(given, field) if given.HasField(field) else None for field in (name, f"{stem}_h", f"{stem}_w")
     )
     return [] if one is None else [one], height, width
