@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from app.preprocessing import Preprocessing
+from app.topology.heads import LABEL_LOSSES, loss_weights, main_accuracy, main_loss
 from app.topology.net import Layer, Net
 from worker.engine.errors import EngineError, layer_error
 from worker.engine.layers import LayerModule, Shape, Site, build_layer
 
 Observer = Callable[[Layer, tuple[Tensor, ...]], None]
-
-_CLASSIFIER_LOSSES = ("SoftmaxWithLoss", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss")
 
 
 @dataclass(frozen=True)
@@ -133,21 +132,12 @@ def input_shapes(net: Net, preprocessing: Preprocessing, batch_size: int) -> dic
 
 
 def scores_blob(net: Net) -> str | None:
-    """The blob with one score per class: what the last top-1 accuracy looks at, else the last loss, else a Softmax."""
-    for types, wanted in ((("Accuracy",), _is_top_1), (_CLASSIFIER_LOSSES, _is_any)):
-        found = [layer.bottoms[0] for layer in net.layers if layer.type in types and wanted(layer)]
-        if found:
-            return found[-1]
-    softmaxes = [layer.tops[0] for layer in net.layers if layer.type == "Softmax"]
-    return softmaxes[-1] if softmaxes else None
-
-
-def _is_top_1(layer: Layer) -> bool:
-    return layer.options.accuracy_param.top_k == 1
-
-
-def _is_any(layer: Layer) -> bool:  # noqa: ARG001
-    return True
+    """The blob with one score per class: what the main accuracy looks at, else the main loss, else the answer."""
+    judge = main_accuracy(net) or main_loss(net)
+    if judge is not None:
+        return judge.bottoms[0] if judge.type == "Accuracy" or judge.type in LABEL_LOSSES else None
+    softmaxes = [layer for layer in net.layers if layer.type == "Softmax"]
+    return softmaxes[-1].tops[0] if softmaxes else None
 
 
 def _placeholder(name: str, shapes: Mapping[str, Shape], net: Net) -> Tensor:
@@ -218,19 +208,11 @@ def _steps(net: Net, modules: list[LayerModule], kept: frozenset[str]) -> tuple[
                 module,
                 layer.bottoms,
                 layer.tops,
-                _loss_weights(layer),
+                (*loss_weights(layer), *[0.0] * len(layer.tops))[: len(layer.tops)],
                 tuple(name for name in spent if name not in kept),
             )
         )
     return tuple(steps)
-
-
-def _loss_weights(layer: Layer) -> tuple[float, ...]:
-    """Per top; a loss layer's first top counts 1 unless told otherwise, any other top 0."""
-    given = [float(weight) for weight in layer.options.loss_weight]
-    if not given and layer.type.endswith("Loss"):
-        given = [1.0]
-    return tuple((given + [0.0] * len(layer.tops))[: len(layer.tops)])
 
 
 def _allow_overwriting(compiled: CompiledNet) -> None:

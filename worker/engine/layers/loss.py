@@ -45,7 +45,7 @@ class _OverClasses(LayerModule):
         return total / {"NONE": 1, "BATCH_SIZE": max(1, labels.shape[0])}.get(self.normalization, labels.numel())
 
 
-@layer("SoftmaxWithLoss")
+@layer("SoftmaxWithLoss", "SoftmaxLoss")
 class SoftmaxWithLoss(_OverClasses):
     """-log of the true class's softmax probability; a second top gives the probabilities."""
 
