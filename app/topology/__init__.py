@@ -13,6 +13,6 @@
 - `zoo`: zoo() → list of ZooEntry; zoo_entry(id)
 - `writing`: train_val_text(text, preprocessing, classes, …), deploy_text(text, preprocessing, classes), deploy_message
 - `diagram`: diagram_svg(text, channels, height, width, classes) → inline SVG of the DAG
-- `difference`: compare(old_text, new_text) → what changed, layer by layer
+- `difference`: compare(old_source, new_source) → list of LayerChange, what changed layer by layer
 - `caffe_pb2`: the messages, generated from `caffe.proto` (NetParameter, Datum, BlobProto, SolverParameter …)
 """
