@@ -99,12 +99,13 @@ def compile_net(
     net: Net,
     shapes: Mapping[str, Shape],
     *,
-    seed: int = 1,
+    seed: int | None = 1,
     weights_of: CompiledNet | None = None,
     keep: Collection[str] = (),
 ) -> CompiledNet:
     """A net that runs on inputs of the given shapes (any batch size), its weights filled from `seed`.
 
+    Without a seed the weights have no values yet and must be loaded (drawing VGG-16's takes seconds).
     With `weights_of` the weights of the same names are shared with that net: what one learns the other sees.
     Blobs in `keep` are given back beside the outputs. Raises EngineError, naming the layer.
     """
@@ -172,13 +173,14 @@ def _as_tuple(tops: Any) -> tuple[Tensor, ...]:
     return tops if isinstance(tops, tuple) else (tops,)
 
 
-def _give_weights(modules: list[LayerModule], seed: int, weights_of: CompiledNet | None) -> None:
-    generator = torch.Generator().manual_seed(seed)
+def _give_weights(modules: list[LayerModule], seed: int | None, weights_of: CompiledNet | None) -> None:
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
     theirs = {step.module.layer.name: step.module for step in weights_of.steps} if weights_of else {}
     named: dict[str, tuple[LayerModule, str]] = {}
     for module in modules:
         module.to_empty(device="cpu")
-        module.fill_blobs(generator)
+        if generator is not None:
+            module.fill_blobs(generator)
         for place, name in enumerate(module.blobs):
             spec = module.layer.options.param[place] if place < len(module.layer.options.param) else None
             source = theirs.get(module.layer.name)

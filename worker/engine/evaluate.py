@@ -69,7 +69,7 @@ def evaluate(spec: EvaluateSpec, should_stop: Callable[[], bool] = lambda: False
     except TopologyError as error:
         raise EngineError(f"the topology cannot be read: {error}") from error
     keep = [name for name in [scores_blob(net)] if name]
-    compiled = compile_net(net, input_shapes(net, spec.preprocessing, spec.batch_size), keep=keep)
+    compiled = compile_net(net, input_shapes(net, spec.preprocessing, spec.batch_size), seed=None, keep=keep)
     load_weights(compiled, read_weights(spec.snapshot))
     compiled.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     split = open_split(spec.dataset_dir, spec.split, spec.preprocessing, device)
