@@ -40,7 +40,8 @@ def class_problem(classes: Iterable[tuple[str, int]], train: float, val: float, 
     if not small:
         return None
     name, count = small[0]
-    more = f" ({len(small) - 1:,} more classes are too small as well)" if len(small) > 1 else ""
+    others = len(small) - 1
+    more = f" ({others:,} more {'class is' if others == 1 else 'classes are'} too small as well)" if others else ""
     pictures = "1 image" if count == 1 else f"{count:,} images"
     return f"Class “{name}” has {pictures}; this split needs at least {needed} per class{more}."
 
