@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -86,18 +86,33 @@ def accuracy_blobs(prototxt: str) -> frozenset[str]:
 def csv_text(database: Database, model_id: int) -> Iterator[str]:
     """All numbers of a model, one a line, read piece by piece."""
     yield "epoch,iteration,name,value\n"
+    for rows in _rows(database, model_id):
+        yield _csv((f"{row.epoch:.6g}", row.iteration, row.name, repr(row.value)) for row in rows)
+
+
+def csv_of_models(database: Database, names: Mapping[int, str]) -> Iterator[str]:
+    """The same for several models, whose names come first in each line."""
+    yield "model,epoch,iteration,name,value\n"
+    for model_id, name in names.items():
+        for rows in _rows(database, model_id):
+            yield _csv((name, f"{row.epoch:.6g}", row.iteration, row.name, repr(row.value)) for row in rows)
+
+
+def _rows(database: Database, model_id: int) -> Iterator[Sequence[Metric]]:
     last_id = 0
     while True:
         with database.read() as session:
-            statement = select(Metric).where(Metric.model_id == model_id, Metric.id > last_id).order_by(Metric.id)
-            rows = session.scalars(statement.limit(ROWS_AT_ONCE)).all()
+            rows = Metric.since(session, model_id, last_id, ROWS_AT_ONCE)
         if not rows:
             return
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerows((f"{row.epoch:.6g}", row.iteration, row.name, repr(row.value)) for row in rows)
-        yield buffer.getvalue()
+        yield rows
         last_id = rows[-1].id
+
+
+def _csv(rows: Iterable[tuple[object, ...]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
 
 
 def _curves(session: Session, model_ids: Sequence[int], names: Sequence[str] = ()) -> dict[int, Curves]:

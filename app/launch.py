@@ -187,10 +187,7 @@ def _transformation_problems(form: NewModel, facts: DatasetFacts) -> dict[str, s
 
 
 def _solver_problems(form: NewModel, facts: DatasetFacts) -> dict[str, str]:
-    problems: dict[str, str] = {}
-    for size in form.batch_size:
-        for rate in form.base_lr:
-            problems = form.spec(rate, size).validate() | problems
+    problems = form.problems()
     largest, images = max(form.batch_size), facts.train_count
     if images and largest > images:
         problems["batch_size"] = f"Expected at most {images:,}, the number of training images, found {largest:,}."

@@ -63,7 +63,7 @@ def list_models(session: Session, wanted: Filter) -> ModelPage:
 def count_models(session: Session) -> dict[str, int]:
     """How many there are in each state, and `all` of them."""
     statement = select(Job.status, func.count()).join(Model, Model.job_id == Job.id).group_by(Job.status)
-    counts = {str(status): count for status, count in session.execute(statement).tuples()}
+    counts = {str(status): count for status, count in session.execute(statement)}
     return counts | {"all": sum(counts.values())}
 
 
@@ -168,12 +168,14 @@ def _filtered(statement: Select[Any], wanted: Filter) -> Select[Any]:
 def _ordered(session: Session, statement: Select[Any], wanted: Filter) -> Select[Any]:
     """By the wanted column and then by id, beyond the row of `after`."""
     is_down, column = wanted.sort.startswith("-"), ORDERS[wanted.sort.removeprefix("-")]
+    ordered = statement.order_by(*(key.desc() if is_down else key for key in (column, Model.id)))
+    if wanted.after is None:
+        return ordered
     beyond_id = Model.id < wanted.after if is_down else Model.id > wanted.after
-    if column is Model.id:
-        statement = statement.where(beyond_id) if wanted.after is not None else statement
-        return statement.order_by(Model.id.desc() if is_down else Model.id)
-    anchor = session.execute(_joined(select(column)).where(Model.id == wanted.after)).first()
-    if anchor is not None:
-        beyond = column < anchor[0] if is_down else column > anchor[0]
-        statement = statement.where(or_(beyond, and_(column == anchor[0], beyond_id)))
-    return statement.order_by(*((column.desc(), Model.id.desc()) if is_down else (column, Model.id)))
+    anchor = (
+        None if column is Model.id else session.execute(_joined(select(column)).where(Model.id == wanted.after)).first()
+    )
+    if anchor is None:
+        return ordered.where(beyond_id)
+    beyond = column < anchor[0] if is_down else column > anchor[0]
+    return ordered.where(or_(beyond, and_(column == anchor[0], beyond_id)))

@@ -20,13 +20,24 @@ from pydantic import (
 
 from app.db import Model, Snapshot
 from app.preprocessing import Channels, MeanMode, Preprocessing, ResizeMode
-from app.schemas.fields import decimal, lines, one_line, refusal, whole
+from app.schemas.fields import decimal, found, lines, one_line, refusal, whole
 from app.schemas.lists import any_number, plain, several
-from app.solver.spec import SolverSpec
+from app.solver.spec import (
+    LARGEST_BATCH,
+    LARGEST_ITERATION,
+    LARGEST_RATE,
+    MOST_EPOCHS,
+    LrPolicy,
+    Precision,
+    Regularization,
+    SolverSpec,
+    SolverType,
+)
+from app.solver.sweep import MOST_RUNS
 
-MAX_MODELS = 100  # of one sweep
-MAX_PROTOTXT = 2_000_000  # characters; the longest that people have published are a tenth of it
+MAX_PROTOTXT = 1_000_000  # characters; what `app/topology` reads at most
 MAX_ID = 2**63 - 1
+SMALLEST_RATE = 1e-12
 DEFAULTS = SolverSpec()
 
 
@@ -39,6 +50,19 @@ def _typed(parse: Callable[[object], Any]) -> BeforeValidator:
     return BeforeValidator(lambda value: parse(plain(value)))
 
 
+def _named(choices: type[StrEnum]) -> BeforeValidator:
+    """A word of an enumeration, in whatever case."""
+    known = {str(choice).lower(): choice for choice in choices}
+
+    def parse(value: object) -> object:
+        choice = known.get(str(plain(value)).lower())
+        if choice is None:
+            raise refusal(f"Expected one of {', '.join(choices)}, found {found(value)}.")
+        return choice
+
+    return BeforeValidator(parse)
+
+
 def _list_schema(kind: str) -> WithJsonSchema:
     one = {"type": kind}
     return WithJsonSchema({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
@@ -47,16 +71,12 @@ def _list_schema(kind: str) -> WithJsonSchema:
 RowId = Annotated[int, BeforeValidator(whole(1, MAX_ID)), Field(ge=1)]
 Name = Annotated[str, BeforeValidator(one_line(200)), Field(min_length=1, max_length=200)]
 Notes = Annotated[str, BeforeValidator(lines(10_000)), Field(max_length=10_000)]
-Count = Annotated[int, _typed(whole(1, 1_000_000))]
+Batch = Annotated[int, _typed(whole(1, LARGEST_BATCH))]
 Positive = Annotated[float, _typed(decimal(0, 1e6))]
-BatchSizes = Annotated[list[int], BeforeValidator(several(whole(1, 100_000))), _list_schema("integer")]
-Rates = Annotated[list[float], BeforeValidator(several(decimal(1e-12, 1_000))), _list_schema("number")]
-
-
-class Precision(StrEnum):
-    AUTO = "auto"
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
+BatchSizes = Annotated[list[int], BeforeValidator(several(whole(1, LARGEST_BATCH))), _list_schema("integer")]
+Rates = Annotated[list[float], BeforeValidator(several(decimal(SMALLEST_RATE, LARGEST_RATE))), _list_schema("number")]
+Epochs = Annotated[float, _typed(decimal(0, MOST_EPOCHS))]
+Iteration = whole(1, LARGEST_ITERATION)
 
 
 class SolverFields(BaseModel):
@@ -64,43 +84,50 @@ class SolverFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    epochs: Annotated[int, _typed(whole(1, 100_000))] = DEFAULTS.epochs
+    epochs: Annotated[int, _typed(whole(1, MOST_EPOCHS))] = DEFAULTS.epochs
     batch_size: BatchSizes = Field([DEFAULTS.batch_size], description="One number, or several for a sweep")
     base_lr: Rates = Field([DEFAULTS.base_lr], description="One number, or several for a sweep")
-    val_batch_size: Count = DEFAULTS.val_batch_size
-    test_batch_size: Count = DEFAULTS.test_batch_size
-    batch_accumulation: Count = Field(DEFAULTS.batch_accumulation, description="Caffe's iter_size")
-    val_interval: Annotated[float, _typed(decimal(0, 100_000))] = Field(
-        DEFAULTS.val_interval, description="Epochs between validations; 0: none"
+    val_batch_size: Batch = DEFAULTS.val_batch_size
+    test_batch_size: Batch = DEFAULTS.test_batch_size
+    batch_accumulation: Annotated[int, _typed(whole(1, 10_000))] = Field(
+        DEFAULTS.batch_accumulation, description="Batches per step, Caffe's iter_size"
     )
-    snapshot_interval: Annotated[float, _typed(decimal(0, 100_000))] = Field(
-        DEFAULTS.snapshot_interval, description="Epochs between snapshots; 0: only at the end"
-    )
-    solver_type: str = DEFAULTS.solver_type
+    val_interval: Epochs = Field(DEFAULTS.val_interval, description="Epochs between validations; 0: none")
+    snapshot_interval: Epochs = Field(DEFAULTS.snapshot_interval, description="Epochs; 0: only at the end")
+    solver_type: Annotated[SolverType, _named(SolverType)] = SolverType(DEFAULTS.solver_type)
     momentum: Positive = DEFAULTS.momentum
     momentum2: Positive = DEFAULTS.momentum2
     rms_decay: Positive = DEFAULTS.rms_decay
     delta: Positive = DEFAULTS.delta
     weight_decay: Positive = DEFAULTS.weight_decay
-    regularization_type: str = DEFAULTS.regularization_type
+    regularization_type: Annotated[Regularization, _named(Regularization)] = Regularization(
+        DEFAULTS.regularization_type
+    )
     clip_gradients: Annotated[float, _typed(decimal(-1, 1e6))] = Field(
         DEFAULTS.clip_gradients, description="Longest gradient (global L2 norm); -1: off"
     )
-    lr_policy: str = DEFAULTS.lr_policy
-    gamma: Positive = DEFAULTS.gamma
-    power: Annotated[float, _typed(decimal(-1_000, 1_000))] = DEFAULTS.power
-    stepsize: Annotated[int | None, BeforeValidator(_blank(whole(1, 10**9)))] = Field(None, description="Iterations")
-    stepvalues: Annotated[list[int], BeforeValidator(any_number(whole(1, 10**9)))] = Field([], description="Iterations")
-    seed: Annotated[int, _typed(whole(0, 2**31 - 1))] = DEFAULTS.seed
-    precision: Precision = Precision(DEFAULTS.precision)
-
-    @property
-    def model_count(self) -> int:
-        return len(self.batch_size) * len(self.base_lr)
+    lr_policy: Annotated[LrPolicy, _named(LrPolicy)] = LrPolicy(DEFAULTS.lr_policy)
+    gamma: Annotated[float, _typed(decimal(-1_000, 1_000))] = DEFAULTS.gamma
+    power: Annotated[float, _typed(decimal(0, 100))] = DEFAULTS.power
+    stepsize: Annotated[int | None, BeforeValidator(_blank(Iteration))] = Field(None, description="Iterations")
+    stepvalues: Annotated[list[int], BeforeValidator(any_number(Iteration))] = Field([], description="Iterations")
+    warmup_epochs: Epochs = DEFAULTS.warmup_epochs
+    seed: Annotated[int, _typed(whole(0, LARGEST_ITERATION))] = DEFAULTS.seed
+    precision: Annotated[Precision, _named(Precision)] = Precision(DEFAULTS.precision)
 
     def spec(self, base_lr: float, batch_size: int) -> SolverSpec:
         values = self.model_dump(include=set(SolverFields.model_fields), mode="json")
         return SolverSpec.from_dict(values | {"base_lr": base_lr, "batch_size": batch_size})
+
+    def problems(self) -> dict[str, str]:
+        """What fits by itself but not together, by field."""
+        found: dict[str, str] = {}
+        for size in self.batch_size:
+            for rate in self.base_lr:
+                spec = self.spec(rate, size)
+                for field, message in spec.validate().items():
+                    found.setdefault(field, f"{getattr(spec, field)} {message}.")
+        return found
 
 
 class NewModel(SolverFields):
@@ -143,10 +170,10 @@ class NewModel(SolverFields):
     def _not_too_many(cls, value: list[float], info: ValidationInfo) -> list[float]:
         batches = info.data.get("batch_size") or [1]
         count = len(value) * len(batches)
-        if count > MAX_MODELS:
+        if count > MOST_RUNS:
             raise refusal(
                 f"{len(value)} learning rates × {len(batches)} batch sizes = {count:,} models; "
-                f"expected at most {MAX_MODELS} at once."
+                f"expected at most {MOST_RUNS} at once."
             )
         return value
 

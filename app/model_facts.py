@@ -1,0 +1,119 @@
+"""What a model's page says about it in words: what it waits for, how it was made, what to do when it failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.db import Model, Snapshot, Status
+from app.preprocessing import MeanMode, Preprocessing
+from app.solver.spec import SolverSpec
+
+TAIL_BYTES = 128 * 1024
+# Which parameters a learning rate policy and a solver look at; the others are not shown.
+POLICY_FIELDS = {
+    "step": ("gamma", "stepsize"),
+    "multistep": ("gamma", "stepvalues"),
+    "exp": ("gamma",),
+    "inv": ("gamma", "power"),
+    "poly": ("power",),
+    "sigmoid": ("gamma", "stepsize"),
+}
+SOLVER_FIELDS = {
+    "SGD": ("momentum",),
+    "Nesterov": ("momentum",),
+    "AdaGrad": ("delta",),
+    "RMSProp": ("rms_decay", "delta"),
+    "AdaDelta": ("momentum", "delta"),
+    "Adam": ("momentum", "momentum2", "delta"),
+    "AdamW": ("momentum", "momentum2", "delta"),
+}
+
+
+def waits_for(model: Model) -> str:
+    """The name of the dataset that a queued model waits for; empty when it waits for nothing but its turn."""
+    if model.status != Status.QUEUED or model.dataset.status == Status.DONE:
+        return ""
+    return f"dataset “{model.dataset.name}”"
+
+
+def advice(model: Model, last: Snapshot | None) -> str:
+    """What somebody can do about a model that stopped or failed, in a sentence."""
+    if model.status == Status.STOPPED:
+        if last is None:
+            return "It was stopped before the first snapshot. Resume begins from the start."
+        return f"What was learnt up to epoch {last.epoch_label} is kept. Resume goes on from there."
+    if model.status != Status.FAILED:
+        return ""
+    if model.dataset.status.has_ended and model.dataset.status != Status.DONE:
+        return "Build its dataset again, then resume; or clone this model and choose another dataset."
+    if last is None:
+        return "Clone it to change what it was given, or resume to try once more from the start."
+    return f"Resume goes on from the snapshot of epoch {last.epoch_label}; clone it to change what it was given."
+
+
+def solver_facts(spec: SolverSpec) -> list[tuple[str, str]]:
+    """How it learns, as label and value; only what has an effect."""
+    facts = [
+        ("Epochs", str(spec.epochs)),
+        ("Batch size", f"{spec.batch_size} training, {spec.val_batch_size} validation, {spec.test_batch_size} test"),
+        ("Solver", _with(spec.solver_type, spec, SOLVER_FIELDS.get(spec.solver_type, ()))),
+        ("Base learning rate", f"{spec.base_lr:g}"),
+        ("Learning rate policy", _with(spec.lr_policy, spec, POLICY_FIELDS.get(spec.lr_policy, ()))),
+        ("Weight decay", f"{spec.weight_decay:g} ({spec.regularization_type})"),
+        ("Validation", _every(spec.val_interval, "none")),
+        ("Snapshot", _every(spec.snapshot_interval, "at the end")),
+        ("Seed", str(spec.seed)),
+        ("Precision", spec.precision),
+    ]
+    if spec.batch_accumulation > 1:
+        facts.insert(2, ("Batch accumulation", f"{spec.batch_accumulation} batches a step"))
+    if spec.clip_gradients > 0:
+        facts.append(("Longest gradient", f"{spec.clip_gradients:g}"))
+    return facts
+
+
+def input_facts(preprocessing: Preprocessing) -> list[tuple[str, str]]:
+    """How a picture becomes the net's input, as label and value."""
+    means = {MeanMode.NONE: "none", MeanMode.IMAGE: "mean image", MeanMode.PIXEL: "mean pixel"}
+    mean = means[preprocessing.mean]
+    if preprocessing.mean_values:
+        mean += f" ({', '.join(f'{value:.1f}' for value in preprocessing.mean_values)})"
+    return [
+        ("Images", f"{preprocessing.width} × {preprocessing.height} {preprocessing.channels}"),
+        ("Crop", f"{preprocessing.crop_size} × {preprocessing.crop_size}" if preprocessing.crop_size else "none"),
+        ("Mirror", "half of the training images" if preprocessing.mirror else "no"),
+        ("Mean subtracted", mean),
+        ("Scale", f"{preprocessing.scale:g}"),
+    ]
+
+
+def log_tail(path: Path, lines: int) -> tuple[list[str], int]:
+    """The last whole lines of a log, and the place (in bytes) from which a client follows it."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL_BYTES))
+            data = file.read(TAIL_BYTES)
+    except OSError:
+        return [], 0
+    start = max(0, size - TAIL_BYTES)
+    whole = data[: data.rfind(b"\n") + 1]
+    text = whole.decode("utf-8", "replace").splitlines()
+    return text[-lines:], start + len(whole)
+
+
+def _with(name: str, spec: SolverSpec, fields: tuple[str, ...]) -> str:
+    parts = [f"{field.replace('_', ' ')} {_value(getattr(spec, field))}" for field in fields]
+    return ", ".join([name, *parts])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(str(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _every(epochs: float, never: str) -> str:
+    if epochs <= 0:
+        return never
+    return "every epoch" if epochs == 1 else f"every {epochs:g} epochs"

@@ -1,0 +1,268 @@
+"""The form that launches models: dataset, topology, data transformation, parameters; with what it previews."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import ValidationError
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from app import models, schedules, topologies
+from app.db import Dataset, Job, Model, Status
+from app.errors import messages_by_field
+from app.forms import Typed
+from app.launch import EDITED, DatasetFacts, InvalidModel, launch, problem_with_dataset
+from app.preprocessing import Channels
+from app.schemas.models import NewModel, SolverFields
+from app.schemas.topologies import MAX_BATCH, InputShape, NewTopology
+from app.solver.lr_policy import POLICY_DEFAULTS
+from app.solver.spec import LrPolicy, SolverSpec, SolverType
+from app.topologies import Found, InvalidTopology
+from app.topology.check import check
+from app.topology.fit import fit
+from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, redirect, render
+
+router = APIRouter(include_in_schema=False)
+FIELDS = tuple(NewModel.model_fields)
+SOLVER_FIELDS = tuple(SolverFields.model_fields)
+RARE = {"val_batch_size", "test_batch_size", "batch_accumulation", "val_interval", "snapshot_interval",
+        "clip_gradients", "momentum2", "rms_decay", "delta", "seed", "precision"}  # fmt: skip
+MOST_DATASETS = 200
+
+
+@router.get("/models/new")
+def new(request: Request, session: ReadSession, dataset: str = "", topology: str = "", clone: str = "") -> HTMLResponse:
+    values = _of_model(session, clone) if clone else _first_values(session, dataset, topology)
+    return _wizard(request, session, values | {"submission": secrets.token_urlsafe(24)})
+
+
+@router.post("/models")
+def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typed) -> Response:
+    values = {field: form.get(field, "") for field in FIELDS}
+    if form.keys() & {"edit", "discard", "preview"}:
+        with database.read() as session:
+            return _wizard(request, session, _edited(session, values, form))
+    if "save_as" in form:
+        return _save_as(request, database, user, values, form)
+    try:
+        wanted = NewModel.model_validate({field: value for field, value in values.items() if field in form})
+        sweep_id = launch(database, request.app.state.queue, user, wanted)
+    except ValidationError as error:
+        errors = messages_by_field(error.errors())
+    except InvalidModel as error:
+        errors = error.fields
+    else:
+        return redirect(_launched(database, sweep_id))
+    with database.read() as session:
+        return _wizard(request, session, values, errors, status_code=422)
+
+
+@router.post("/models/new/_topology")
+def topology_preview(request: Request, database: DatabaseDep, form: Typed) -> HTMLResponse:
+    """The blobs of the chosen topology on the chosen dataset; drawn anew whenever one of them changes."""
+    with database.read() as session:
+        return render(request, "models/_topology_preview.html", **_preview(session, form))
+
+
+@router.get("/models/new/_schedule")
+def schedule_text(request: Request, session: ReadSession) -> HTMLResponse:
+    """How many models there will be, and where their learning rates begin and end."""
+    return render(request, "models/_schedule.html", **_schedule(session, dict(request.query_params)))
+
+
+@router.get("/models/new/schedule.json")
+def schedule_chart(request: Request, session: ReadSession) -> JSONResponse:
+    found = _schedule(session, dict(request.query_params))
+    if found["schedule_problem"]:
+        return JSONResponse({"error": {"code": "invalid", "message": found["schedule_problem"]}}, status_code=422)
+    figure = schedules.figure(found["lines"], found["lines"][0].spec.epochs)
+    return JSONResponse({"figures": {"schedule": figure}, "last_id": 0})
+
+
+def _wizard(
+    request: Request, session: Session, values: dict[str, str], errors: dict[str, str] | None = None,
+    status_code: int = 200,
+) -> HTMLResponse:  # fmt: skip
+    chosen = _find_dataset(session, values.get("dataset_id", ""))
+    customs, _ = topologies.custom_topologies(session)
+    return render(
+        request,
+        "models/new.html",
+        status_code=status_code,
+        form={"values": values, "errors": errors or {}},
+        datasets=_usable_datasets(session, chosen),
+        dataset=chosen,
+        zoo=topologies.zoo_topologies(),
+        customs=customs,
+        solver_types=list(SolverType),
+        lr_policies=list(LrPolicy),
+        policy_defaults=POLICY_DEFAULTS,
+        solver_fields=SOLVER_FIELDS,
+        rare_errors=RARE & (errors or {}).keys(),
+        **_preview(session, values),
+        **_schedule(session, values),
+    )
+
+
+def _edited(session: Session, values: dict[str, str], form: dict[str, str]) -> dict[str, str]:
+    """The form with the chosen topology's text opened for editing, or with the edits dropped."""
+    if "discard" in form:
+        return values | {"prototxt": ""}
+    if "edit" not in form:
+        return values
+    found = _find_topology(session, values["topology"])
+    return values | {"prototxt": found.prototxt if found else values["prototxt"]}
+
+
+def _save_as(
+    request: Request, database: DatabaseDep, user: CurrentUser, values: dict[str, str], form: dict[str, str]
+) -> Response:
+    """Keeps the edited prototxt as a custom topology, and goes on in the form with that one chosen."""
+    name = form.get("topology_name", "")
+    with database.read() as session:
+        dataset = _find_dataset(session, values["dataset_id"])
+        original = _find_topology(session, values["topology"])
+    shape: dict[str, Any] = {}
+    if dataset is not None:
+        facts = DatasetFacts.of(dataset)
+        shape = {"channels": Channels(dataset.channels).count, "height": dataset.height, "width": dataset.width,
+                 "classes": facts.classes}  # fmt: skip
+    errors: dict[str, str] = {}
+    try:
+        wanted = NewTopology.model_validate(
+            {"name": name, "prototxt": values["prototxt"], "original": original.key if original else "", **shape}
+        )
+        values = values | {"topology": str(topologies.create_topology(database, user, wanted)), "prototxt": ""}
+    except ValidationError as error:
+        errors = messages_by_field(error.errors())
+    except InvalidTopology as error:
+        errors = error.fields
+    if "name" in errors:
+        errors["topology_name"] = errors.pop("name")
+    with database.read() as session:
+        typed = values | ({"topology_name": name} if errors else {})
+        return _wizard(request, session, typed, errors, status_code=422 if errors else 200)
+
+
+def _launched(database: DatabaseDep, sweep_id: int) -> str:
+    with database.read() as session:
+        made = models.get_sweep(session, sweep_id).models
+        return f"/models/{made[0].id}" if len(made) == 1 else f"/sweeps/{sweep_id}"
+
+
+def _first_values(session: Session, dataset_key: str, topology_key: str) -> dict[str, str]:
+    """Defaults that work: the newest dataset, the first topology of the zoo."""
+    usable = _usable_datasets(session, None)
+    dataset = _find_dataset(session, dataset_key) or (usable[0] if usable else None)
+    topology = _find_topology(session, topology_key) or topologies.zoo_topologies()[0]
+    values = _solver_values(SolverSpec()) | {"topology": topology.key, "prototxt": ""}
+    values |= {"mean": "none", "scale": "0.00390625", "mirror": "", "crop_size": "", "name": "", "notes": ""}
+    if dataset is not None:
+        values |= {"dataset_id": str(dataset.id), "name": f"{topology.name} on {dataset.name}"[:200]}
+    return values
+
+
+def _of_model(session: Session, model_id: str) -> dict[str, str]:
+    """The form's values for a model like that one."""
+    if not (model_id.isascii() and model_id.isdigit() and len(model_id) < 19):
+        raise PageNotFound("model")
+    model = models.get_model(session, int(model_id))
+    kept = {field: as_typed(value) for field, value in model.preprocessing.items() if field in FIELDS}
+    values = _solver_values(model.solver_spec) | kept
+    values |= {"name": model.name[:200], "notes": model.notes, "dataset_id": str(model.dataset_id)}
+    return values | _topology_values(session, model)
+
+
+def _topology_values(session: Session, model: Model) -> dict[str, str]:
+    """The topology that a model was made from, with its text when that is not (any more) the topology's own."""
+    found = _find_topology(session, model.topology_name.removesuffix(EDITED))
+    if found is None:
+        return {"topology": "", "prototxt": model.prototxt}
+    classes = len(model.dataset.classes)
+    texts = {found.prototxt.strip(), fit(found.prototxt, classes).strip() if classes else ""}
+    return {"topology": found.key, "prototxt": "" if model.prototxt.strip() in texts else model.prototxt}
+
+
+def _solver_values(spec: SolverSpec) -> dict[str, str]:
+    return {field: as_typed(value) for field, value in spec.to_dict().items() if field in FIELDS}
+
+
+def as_typed(value: object) -> str:
+    """A value as somebody would type it: 0.0001, not 1e-4.0; true or nothing for a checkbox."""
+    if value is None or value is False:
+        return ""
+    if isinstance(value, bool):
+        return "true"
+    if isinstance(value, list | tuple):
+        return ", ".join(as_typed(part) for part in value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _preview(session: Session, values: dict[str, str]) -> dict[str, Any]:
+    """The blobs of the topology on the dataset, as far as crop and batch size are known; no report without both."""
+    dataset = _find_dataset(session, values.get("dataset_id", ""))
+    text = values.get("prototxt", "")
+    if not text.strip():
+        found = _find_topology(session, values.get("topology", ""))
+        text = found.prototxt if found else ""
+    if dataset is None or problem_with_dataset(dataset) or not text:
+        return {"report": None, "shape": None, "shape_errors": {}}
+    facts = DatasetFacts.of(dataset)
+    own = facts.preprocessing
+    crop = _number(values.get("crop_size", ""), min(own.width, own.height))
+    shape = InputShape(
+        channels=own.channels.count, height=crop or own.height, width=crop or own.width, classes=facts.classes,
+        batch_size=_number(values.get("batch_size", ""), MAX_BATCH) or 1,
+    )  # fmt: skip
+    report = check(text, shape.channels, shape.height, shape.width, shape.classes, shape.batch_size)
+    return {"report": report, "shape": shape, "shape_errors": {}}
+
+
+def _schedule(session: Session, values: dict[str, str]) -> dict[str, Any]:
+    """What the parameters come to, or the first thing that is wrong with them."""
+    sent = {field: values[field] for field in SOLVER_FIELDS if field in values}
+    try:
+        form = SolverFields.model_validate(sent)
+    except ValidationError as error:
+        field, message = next(iter(messages_by_field(error.errors()).items()))
+        return {"schedule_problem": f"{field.replace('_', ' ')}: {message}", "lines": [], "model_count": ""}
+    count = schedules.count_in_words(form)
+    problems = form.problems()
+    if problems:
+        field, message = next(iter(problems.items()))
+        return {"schedule_problem": f"{field.replace('_', ' ')}: {message}", "lines": [], "model_count": count}
+    dataset = _find_dataset(session, values.get("dataset_id", ""))
+    train_count = DatasetFacts.of(dataset).train_count if dataset and not problem_with_dataset(dataset) else 0
+    lines = schedules.schedules(form, train_count) if train_count else []
+    problem = "" if lines else "Choose a dataset to see the learning rate over its epochs."
+    return {"schedule_problem": problem, "lines": lines, "model_count": count}
+
+
+def _usable_datasets(session: Session, chosen: Dataset | None) -> list[Dataset]:
+    """Those that are done or being built, the newest first; and the chosen one, whatever has become of it."""
+    statement = select(Dataset).join(Dataset.job).where(or_(Job.status == Status.DONE, Job.status == Status.QUEUED,
+                                                            Job.status == Status.RUNNING))  # fmt: skip
+    found = list(session.scalars(statement.order_by(Dataset.id.desc()).limit(MOST_DATASETS)))
+    return found if chosen is None or chosen in found else [chosen, *found]
+
+
+def _find_dataset(session: Session, dataset_id: str) -> Dataset | None:
+    is_id = dataset_id.isascii() and dataset_id.isdigit() and len(dataset_id) < 19
+    return session.get(Dataset, int(dataset_id)) if is_id else None
+
+
+def _find_topology(session: Session, key: str) -> Found | None:
+    try:
+        return topologies.find_topology(session, key) if key else None
+    except PageNotFound:
+        return None
+
+
+def _number(text: str, most: int) -> int:
+    """The first whole number in what was typed; 0 when there is none that fits."""
+    first = text.replace(",", " ").split()
+    return int(first[0]) if first and first[0].isascii() and first[0].isdigit() and 0 < int(first[0][:9]) <= most else 0
