@@ -14,7 +14,6 @@ ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     # Not no-referrer: forms would then send "Origin: null", and the Origin is checked.
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 

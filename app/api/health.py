@@ -28,7 +28,7 @@ class Health(BaseModel):
 
 
 @router.get("")
-def show(session: ReadSession) -> Health:
+def get_health(session: ReadSession) -> Health:
     workers = dict.fromkeys(Lane, 0)
     for worker in Worker.alive(session):
         workers[Lane(worker.lane)] += 1

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
 
 @router.get("", responses=refuses())
-def index(
+def list_jobs(
     session: ReadSession,
     status: Status | None = None,
     lane: Lane | None = None,
@@ -31,13 +31,17 @@ def index(
 
 
 @router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
-async def events(request: Request, since: str = "", last_event_id: Annotated[str, Header()] = "") -> StreamingResponse:
+async def follow_jobs(
+    request: Request, since: str = "", last_event_id: Annotated[str, Header()] = ""
+) -> StreamingResponse:
+    request: Request, since: str = "", last_event_id: Annotated[str, Header()] = ""
+) -> StreamingResponse:
     """Server-sent events: `state` whenever a job changes."""
     return live.event_stream(request.app.state.live.follow_jobs(last_event_id or since))
 
 
 @router.get("/{job_id}", responses=refuses(404))
-def show(session: ReadSession, job_id: int) -> JobDetails:
+def get_job(session: ReadSession, job_id: int) -> JobDetails:
     return JobDetails.of(jobs.find_job(session, job_id))
 
 

@@ -20,7 +20,7 @@ NOT_RIGHT[401] = {"model": ErrorBody, "description": "User name and password do 
 
 
 @router.post("", status_code=201, responses=NOT_RIGHT)
-def create(request: Request, database: DatabaseDep, body: Credentials) -> NewToken:
+def make_token(request: Request, database: DatabaseDep, body: Credentials) -> NewToken:
     """A token for `Authorization: Bearer …`. It is shown once and does not run out; revoke it when it is not needed."""
     try:
         user = sign_in(database, body.username, body.password, address_of(request))
@@ -35,7 +35,7 @@ def create(request: Request, database: DatabaseDep, body: Credentials) -> NewTok
 
 
 @router.get("", responses=refuses())
-def index(
+def list_tokens(
     session: ReadSession,
     user: CurrentUser,
     after: int | None = None,
@@ -48,7 +48,7 @@ def index(
 
 
 @router.delete("/{token_id}", status_code=204, responses=refuses(404))
-def delete(database: DatabaseDep, user: CurrentUser, token_id: int) -> Response:
+def revoke_token(database: DatabaseDep, user: CurrentUser, token_id: int) -> Response:
     """Revokes a token of your own."""
     with database.write() as session:
         if not revoke_api_token(session, user.id, token_id):

@@ -38,7 +38,7 @@ FILE_BODY: dict[str, Any] = {
 
 
 @router.get("", responses=refuses())
-def index(
+def list_uploads(
     session: ReadSession,
     q: str = "",
     status: Status | None = None,
@@ -51,7 +51,7 @@ def index(
 
 
 @router.post("", status_code=201, openapi_extra=FILE_BODY, responses=refuses(400, 413, 507))
-async def create(request: Request, user: CurrentUser) -> UploadDetails:
+async def send_upload(request: Request, user: CurrentUser) -> UploadDetails:
     """Sends an archive; the answer comes once it is checked, or after 30 s with status running."""
     place = Place.of(request)
     try:
@@ -67,13 +67,13 @@ async def create(request: Request, user: CurrentUser) -> UploadDetails:
 
 
 @router.post("/sample", status_code=201, responses=refuses())
-def create_sample(database: DatabaseDep, storage: StorageDep, user: CurrentUser) -> UploadDetails:
+def add_sample(database: DatabaseDep, storage: StorageDep, user: CurrentUser) -> UploadDetails:
     """scikit-learn's 1,797 handwritten digits as an upload."""
     return UploadDetails.of(uploads.add_sample(database, storage, user.id))
 
 
 @router.get("/{upload_id}", responses=refuses(404))
-def show(session: ReadSession, upload_id: int) -> UploadDetails:
+def get_upload(session: ReadSession, upload_id: int) -> UploadDetails:
     upload = session.get(Upload, upload_id)
     if upload is None:
         raise PageNotFound("upload")
@@ -81,7 +81,7 @@ def show(session: ReadSession, upload_id: int) -> UploadDetails:
 
 
 @router.delete("/{upload_id}", status_code=204, responses=refuses(403, 404, 409))
-def delete(database: DatabaseDep, storage: StorageDep, user: CurrentUser, upload_id: int) -> Response:
+def delete_upload(database: DatabaseDep, storage: StorageDep, user: CurrentUser, upload_id: int) -> Response:
     """Refused while a build of a dataset needs it."""
     require_owner(user, _get(database, upload_id).user_id)
     uploads.delete_upload(database, storage, upload_id)

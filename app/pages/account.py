@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
@@ -202,7 +201,7 @@ def browser_name(user_agent: str) -> str:
     browsers = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
     systems = {"Windows": "Windows", "Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Mac OS": "macOS",
                "CrOS": "ChromeOS", "Linux": "Linux"}  # fmt: skip
-    browser = next((name for word, name in browsers.items() if re.search(rf"\b{word}/", user_agent)), "")
+    browser = next((name for word, name in browsers.items() if f"{word}/" in user_agent), "")
     system = next((name for word, name in systems.items() if word in user_agent), "")
     if browser:
         return f"{browser} on {system}" if system else browser
