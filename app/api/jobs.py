@@ -34,8 +34,6 @@ def list_jobs(
 async def follow_jobs(
     request: Request, since: str = "", last_event_id: Annotated[str, Header()] = ""
 ) -> StreamingResponse:
-    request: Request, since: str = "", last_event_id: Annotated[str, Header()] = ""
-) -> StreamingResponse:
     """Server-sent events: `state` whenever a job changes."""
     return live.event_stream(request.app.state.live.follow_jobs(last_event_id or since))
 
