@@ -28,10 +28,17 @@ class InvalidDataset(Exception):
         super().__init__("; ".join(self.fields.values()))
 
 
+@dataclass(frozen=True)
+class NeedingModel:
+    id: int
+    name: str
+    status: Status
+
+
 class DatasetInUse(Exception):
     """It cannot be deleted now; `models` are the newest of the `count` that need it."""
 
-    def __init__(self, reason: str, count: int = 0, models: Sequence[Model] = ()) -> None:
+    def __init__(self, reason: str, count: int = 0, models: Sequence[NeedingModel] = ()) -> None:
         self.count, self.models = count, list(models)
         super().__init__(reason)
 
@@ -66,7 +73,7 @@ def list_datasets(session: Session, wanted: Filter) -> DatasetPage:
 def count_datasets(session: Session) -> dict[str, int]:
     """How many there are in each state, and `all` of them."""
     statement = select(Job.status, func.count()).join(Dataset, Dataset.job_id == Job.id).group_by(Job.status)
-    counts = {str(status): count for status, count in session.execute(statement).tuples()}
+    counts = {str(status): count for status, count in session.execute(statement)}
     return counts | {"all": sum(counts.values())}
 
 
@@ -74,7 +81,7 @@ def count_models(session: Session, datasets: Sequence[Dataset]) -> dict[int, int
     """How many models name each of these datasets."""
     ids = [dataset.id for dataset in datasets]
     statement = select(Model.dataset_id, func.count()).where(Model.dataset_id.in_(ids)).group_by(Model.dataset_id)
-    found = dict(session.execute(statement).tuples().all())
+    found: dict[int, int] = dict(session.execute(statement).all())
     return {dataset_id: found.get(dataset_id, 0) for dataset_id in ids}
 
 
@@ -170,7 +177,8 @@ def delete_dataset(database: Database, storage: Storage, user: User, dataset_id:
         count, models = dataset.models_that_need_it(session)
         if count:
             noun = "1 model needs it" if count == 1 else f"{count} models need it"
-            raise DatasetInUse(f"This dataset cannot be deleted: {noun}.", count, models)
+            needing = [NeedingModel(model.id, model.name, model.status) for model in models]
+            raise DatasetInUse(f"This dataset cannot be deleted: {noun}.", count, needing)
         if dataset.status == Status.RUNNING:
             raise DatasetInUse("This dataset is being built. Stop it first, then delete it.")
         job = dataset.job

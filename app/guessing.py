@@ -40,7 +40,12 @@ class Guess:
     name: str
 
     def values(self) -> dict[str, str]:
-        return {"channels": self.channels.value, "width": str(self.width), "height": str(self.height), "name": self.name}
+        return {
+            "channels": self.channels.value,
+            "width": str(self.width),
+            "height": str(self.height),
+            "name": self.name,
+        }
 
 
 def guess(storage: Storage, upload: Upload) -> Guess:

@@ -128,9 +128,7 @@ def delete_topology(database: Database, user: User, topology_id: int) -> None:
 
 def check_text(prototxt: str, shape: InputShape) -> CheckReport:
     """What a prototxt holds for an input of this shape: layers, sizes, errors and warnings."""
-    return CheckReport.of(
-        check(prototxt, shape.channels, shape.height, shape.width, shape.classes, shape.batch_size)
-    )
+    return CheckReport.of(check(prototxt, shape.channels, shape.height, shape.width, shape.classes, shape.batch_size))
 
 
 def _refuse(form: NewTopology) -> None:

@@ -38,9 +38,7 @@ def create_dataset(
     with database.read() as session:
         upload = session.get(Upload, form.upload_id)
     try:
-        dataset_id = datasets.create_dataset(
-            database, request.app.state.queue, user, completed(form, upload, storage)
-        )
+        dataset_id = datasets.create_dataset(database, request.app.state.queue, user, completed(form, upload, storage))
     except InvalidDataset as error:
         raise ApiError(422, "invalid", str(error), error.fields) from error
     with database.read() as session:

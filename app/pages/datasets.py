@@ -73,9 +73,7 @@ def _table(session: Session, wanted: Filter) -> dict[str, Any]:
 
 
 @router.get("/datasets/new")
-def new(
-    request: Request, session: ReadSession, storage: StorageDep, upload: str = "", clone: str = ""
-) -> HTMLResponse:
+def new(request: Request, session: ReadSession, storage: StorageDep, upload: str = "", clone: str = "") -> HTMLResponse:
     values = _of_dataset(session, clone) if clone else _of_upload(session, storage, upload)
     values["submission"] = secrets.token_urlsafe(24)
     return _wizard(request, session, values, {})

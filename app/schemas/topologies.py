@@ -65,7 +65,7 @@ class InputShape(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    channels: Annotated[int, BeforeValidator(channel_count)] = Field(3, description="1 or 3, or gray or color")
+    channels: Annotated[int, BeforeValidator(channel_count)] = Field(default=3, description="1 or 3, or gray or color")
     height: Side = 256
     width: Side = 256
     classes: Classes = 10

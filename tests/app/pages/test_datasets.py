@@ -1,0 +1,414 @@
+"""The list, the wizard and the page of a dataset, as a browser without JavaScript meets them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import select
+
+from app.db import Database, Dataset, Job, Status, Upload
+from app.storage import Storage
+from tests import factories
+from tests.app import built
+from tests.conftest import Browser, sign_in
+from tests.worker.datasets.pictures import file_of, noise, two_classes
+
+FORM = {
+    "name": "pets small",
+    "description": "",
+    "train_percent": "70",
+    "val_percent": "10",
+    "test_percent": "20",
+    "channels": "color",
+    "width": "12",
+    "height": "10",
+    "resize_mode": "squash",
+    "encoding": "png",
+    "seed": "1",
+    "submission": "once",
+}
+
+
+@pytest.fixture
+def upload(database: Database, storage: Storage, tmp_path: Path) -> Upload:
+    return built.upload_of(database, storage, two_classes(tmp_path / "pets.zip"))
+
+
+def errors_in(html: str) -> dict[str, str]:
+    """Field → message, as the page shows them beside the fields."""
+    return dict(re.findall(r'<p class="error" id="(\w+)-error">([^<]+)</p>', html))
+
+
+def values_in(html: str) -> dict[str, str]:
+    """What the page's text fields hold."""
+    return dict(re.findall(r'<input class="input" id="(\w+)"[^>]*? value="([^"]*)"', html))
+
+
+def datasets_in(database: Database) -> list[Dataset]:
+    with database.read() as session:
+        return list(session.scalars(select(Dataset).order_by(Dataset.id)))
+
+
+def sent(client: Browser, upload: Upload, **changes: Any) -> Any:
+    return client.send_form("/datasets", **(FORM | {"upload_id": str(upload.id)} | changes))
+
+
+def test_an_empty_list_offers_what_makes_a_dataset(client: Browser) -> None:
+    page = client.get("/datasets").text
+    assert "No datasets yet" in page
+    assert 'href="/datasets/new"' in page
+    assert 'href="/uploads"' in page
+
+
+def test_without_an_upload_the_wizard_leads_to_the_uploads(client: Browser) -> None:
+    page = client.get("/datasets/new").text
+    assert 'href="/uploads"' in page
+    assert "<form" not in page.split('id="main"')[1]
+
+
+def test_the_wizard_is_filled_from_the_newest_upload(client: Browser, upload: Upload) -> None:
+    page = client.get("/datasets/new").text
+    values = values_in(page)
+    assert (values["width"], values["height"], values["name"]) == ("12", "10", "pets")
+    assert (values["train_percent"], values["val_percent"], values["test_percent"]) == ("70", "10", "20")
+    assert re.search(r'value="color" checked', page)
+
+
+def test_the_wizard_shows_what_each_split_gets(client: Browser, upload: Upload) -> None:
+    page = client.get(f"/datasets/new?upload={upload.id}").text
+    row = re.search(r'title="cats">cats</th>(.*?)</tr>', page, re.DOTALL)
+    assert row
+    assert re.findall(r">([\d,]+)</td>", row[1]) == ["10", "7", "1", "2"]
+
+
+def test_sending_the_form_makes_a_dataset_and_queues_its_build(
+    client: Browser, upload: Upload, database: Database
+) -> None:
+    answer = sent(client, upload)
+    (dataset,) = datasets_in(database)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/datasets/{dataset.id}")
+    assert (dataset.name, dataset.channels, dataset.width, dataset.height) == ("pets small", "color", 12, 10)
+    assert dataset.options == {"train_percent": 70, "val_percent": 10, "test_percent": 20, "resize_mode": "squash",
+                               "encoding": "png", "seed": 1}  # fmt: skip
+    assert (dataset.status, dataset.job.kind, dataset.job.path) == (
+        "queued",
+        "build_dataset",
+        f"/datasets/{dataset.id}",
+    )
+    assert dataset.job.sent_at is not None
+
+
+def test_what_the_form_makes_can_be_built(
+    client: Browser, upload: Upload, database: Database, storage: Storage
+) -> None:
+    sent(client, upload)
+    dataset = built.make(database, storage, datasets_in(database)[0].id)
+    assert dataset.splits["train"] == {"count": 14, "per_class": [7, 7]}
+
+
+def test_the_same_form_sent_twice_makes_one_dataset(client: Browser, upload: Upload, database: Database) -> None:
+    first, second = sent(client, upload), sent(client, upload)
+    assert first.headers["location"] == second.headers["location"]
+    assert len(datasets_in(database)) == 1
+
+
+def test_each_opening_of_the_form_has_a_mark_of_its_own(client: Browser, upload: Upload) -> None:
+    marks = [re.search(r'name="submission" value="([^"]+)"', client.get("/datasets/new").text) for _ in range(2)]
+    assert marks[0]
+    assert marks[1]
+    assert marks[0][1] != marks[1][1]
+
+
+@pytest.mark.parametrize(("changes", "field", "message"), [
+    ({"val_percent": "15"}, "test_percent", "The three parts add up to 105 %, expected 100 %."),
+    ({"train_percent": "0", "val_percent": "50", "test_percent": "50"}, "test_percent", "Training gets 0 %"),
+    ({"train_percent": "-10"}, "train_percent", "Expected a number from 0 to 100, found “-10”."),
+    ({"train_percent": "much"}, "train_percent", "Expected a number from 0 to 100, found “much”."),
+    ({"val_percent": ""}, "val_percent", "found nothing"),
+    ({"width": "0"}, "width", "Expected a whole number from 1 to 4,096, found “0”."),
+    ({"height": "-28"}, "height", "found “-28”"),
+    ({"width": "10000000"}, "width", "found “10000000”"),
+    ({"width": "28.5"}, "width", "found “28.5”"),
+    ({"height": ""}, "height", "found nothing"),
+    ({"name": "   "}, "name", "found nothing"),
+    ({"name": "x" * 201}, "name", "at most 200 characters, found 201"),
+    ({"description": "x" * 10_001}, "description", "at most 10,000 characters"),
+    ({"seed": "-1"}, "seed", "found “-1”"),
+    ({"channels": "cmyk"}, "channels", "found “cmyk”"),
+    ({"upload_id": ""}, "upload_id", "Choose an upload."),
+    ({"upload_id": "999"}, "upload_id", "deleted meanwhile"),
+    ({"upload_id": "9" * 30}, "upload_id", "Expected a whole number"),
+])  # fmt: skip
+def test_a_bad_field_comes_back_with_its_message_and_all_that_was_typed(
+    client: Browser, upload: Upload, database: Database, changes: dict[str, str], field: str, message: str
+) -> None:
+    answer = sent(client, upload, **changes)
+    assert answer.status_code == 422
+    assert message in errors_in(answer.text)[field]
+    typed = {name: text for name, text in (FORM | changes).items() if name in values_in(answer.text)}
+    assert values_in(answer.text) == typed
+    assert datasets_in(database) == []
+
+
+def test_an_upload_with_one_class_is_refused(client: Browser, database: Database) -> None:
+    upload = factories.upload(database, classes=[{"name": "cats", "count": 100}])
+    answer = sent(client, upload)
+    assert answer.status_code == 422
+    assert errors_in(answer.text)["upload_id"] == "A dataset needs at least two classes; found one class, “cats”."
+
+
+def test_a_class_with_fewer_images_than_splits_is_refused(client: Browser, database: Database) -> None:
+    upload = factories.upload(database, classes=[{"name": "cats", "count": 100}, {"name": "犬", "count": 1}])
+    answer = sent(client, upload)
+    assert answer.status_code == 422
+    assert errors_in(answer.text)["upload_id"] == "Class “犬” has 1 image; this split needs at least 3 per class."
+
+
+def test_an_upload_that_is_not_received_yet_is_refused(client: Browser, database: Database) -> None:
+    upload = factories.upload(database, status=Status.RUNNING, classes=[])
+    answer = sent(client, upload)
+    assert answer.status_code == 422
+    assert "This upload is running" in errors_in(answer.text)["upload_id"]
+
+
+def test_an_upload_deleted_while_the_form_was_open_is_refused(
+    client: Browser, upload: Upload, database: Database
+) -> None:
+    with database.write() as session:
+        session.delete(session.get_one(Upload, upload.id))
+    answer = sent(client, upload)
+    assert answer.status_code == 422
+    assert "deleted meanwhile" in errors_in(answer.text)["upload_id"]
+
+
+def test_the_form_can_show_counts_without_javascript(client: Browser, upload: Upload, database: Database) -> None:
+    answer = sent(client, upload, preview="1", train_percent="50", val_percent="50", test_percent="0", name="typed")
+    assert answer.status_code == 200
+    assert values_in(answer.text)["name"] == "typed"
+    row = re.search(r'title="dogs">dogs</th>(.*?)</tr>', answer.text, re.DOTALL)
+    assert row
+    assert re.findall(r">([\d,]+)</td>", row[1]) == ["10", "5", "5", "0"]
+    assert datasets_in(database) == []
+
+
+def test_the_live_preview_says_what_is_wrong_with_the_percentages(client: Browser, upload: Upload) -> None:
+    answer = client.get(f"/datasets/new/_split?upload_id={upload.id}&train_percent=70&val_percent=10&test_percent=10")
+    assert answer.status_code == 200
+    assert "add up to 90 %" in answer.text
+    assert client.get("/datasets/new/_split?upload_id=x").status_code == 200
+
+
+def test_a_queued_dataset_shows_its_state_and_can_be_stopped(
+    client: Browser, upload: Upload, database: Database
+) -> None:
+    where = sent(client, upload).headers["location"]
+    assert 'data-status="queued"' in client.get(where).text
+    assert client.send_form(f"{where}/stop").status_code == 303
+    assert datasets_in(database)[0].status == "stopped"
+    assert "Build again" in client.get(where).text
+
+
+def test_a_stopped_build_can_be_queued_again(client: Browser, upload: Upload, database: Database) -> None:
+    where = sent(client, upload).headers["location"]
+    client.send_form(f"{where}/stop")
+    assert client.send_form(f"{where}/build-again").status_code == 303
+    assert datasets_in(database)[0].status == "queued"
+
+
+def test_a_running_build_shows_how_far_it_is_and_what_is_left(
+    client: Browser, upload: Upload, database: Database
+) -> None:
+    where = sent(client, upload).headers["location"]
+    with database.write() as session:
+        job = Job.claim(session, datasets_in(database)[0].job_id, "tests", 30)
+        assert job
+        Job.report(session, job.id, job.attempt, 43.0, {"phase": "encoding", "done": 430, "total": 1000}, 12.0)
+    page = client.get(where).text
+    for text in ("43 %", "430 of 1,000 images", "12 s left", "encoding"):
+        assert text in page
+    part = client.get(f"{where}/_status")
+    assert "43 %" in part.text
+    assert "X-Live" not in part.headers
+
+
+def test_the_live_part_asks_for_a_reload_once_the_build_has_ended(client: Browser, database: Database) -> None:
+    dataset = factories.dataset(database)
+    assert client.get(f"/datasets/{dataset.id}/_status").headers["X-Live"] == "reload"
+
+
+def test_a_failed_build_shows_its_reason(client: Browser, database: Database) -> None:
+    dataset = factories.dataset(database, status=Status.FAILED)
+    with database.write() as session:
+        session.get_one(Job, dataset.job_id).error = "No picture of class <cats> can be read"
+    page = client.get(f"/datasets/{dataset.id}").text
+    assert "No picture of class &lt;cats&gt; can be read" in page
+    assert "New model" not in page
+
+
+def test_a_built_dataset_shows_splits_bars_mean_and_pictures(
+    client: Browser, upload: Upload, database: Database, storage: Storage
+) -> None:
+    dataset = built.dataset_of(database, storage, upload, channels="color", width=12, height=10)
+    page = client.get(f"/datasets/{dataset.id}").text
+    assert "20 images in 2 classes · 12 × 10 color" in page
+    for text in ("training · 70.0 %", "validation · 10.0 %", "test · 20.0 %", "LMDB, PNG", "New model"):
+        assert text in page
+    assert f'src="/datasets/{dataset.id}/mean.png' in page
+    assert page.count(f'src="/datasets/{dataset.id}/images/train/') == 14
+    bars = re.findall(r'<rect data-split="(\w+)" height="100%" x="([\d.]+)%" width="([\d.]+)%"/>', page)
+    assert bars[:3] == [("train", "0.0", "70.0"), ("val", "70.0", "10.0"), ("test", "80.0", "20.0")]
+
+
+def test_a_dataset_with_a_thousand_classes_still_opens(client: Browser, database: Database) -> None:
+    names = [f"クラス {number}" for number in range(1000)]
+    result = {"classes": names, "splits": {"train": {"count": 1000, "per_class": [1] * 1000}}, "skipped_count": 0}
+    dataset = factories.dataset(database, result=result)
+    page = client.get(f"/datasets/{dataset.id}")
+    assert page.status_code == 200
+    assert "クラス 999" in page.text
+
+
+def test_a_dataset_whose_files_are_gone_says_so(client: Browser, database: Database) -> None:
+    page = client.get(f"/datasets/{factories.dataset(database).id}")
+    assert page.status_code == 200
+    assert "missing or damaged" in page.text
+
+
+def test_rename_and_notes_are_kept(client: Browser, database: Database) -> None:
+    dataset = factories.dataset(database)
+    answer = client.send_form(f"/datasets/{dataset.id}/edit", name="名前 2", description="two\nlines")
+    assert answer.status_code == 303
+    page = client.get(f"/datasets/{dataset.id}").text
+    assert "名前 2" in page
+    assert "two\nlines" in page
+    assert datasets_in(database)[0].job.title == "名前 2"
+
+
+def test_an_empty_name_is_refused_and_the_old_one_stays(client: Browser, database: Database) -> None:
+    dataset = factories.dataset(database)
+    answer = client.send_form(f"/datasets/{dataset.id}/edit", name="", description="kept")
+    assert answer.status_code == 422
+    assert "found nothing" in errors_in(answer.text)["name"]
+    assert datasets_in(database)[0].name == dataset.name
+
+
+def test_delete_takes_row_job_and_files(client: Browser, upload: Upload, database: Database, storage: Storage) -> None:
+    dataset = built.dataset_of(database, storage, upload, channels="color", width=12, height=10)
+    assert storage.dataset_dir(dataset.id).exists()
+    assert client.send_form(f"/datasets/{dataset.id}/delete").headers["location"] == "/datasets"
+    assert datasets_in(database) == []
+    assert not storage.dataset_dir(dataset.id).exists()
+    assert client.get(f"/datasets/{dataset.id}").status_code == 404
+    with database.read() as session:
+        assert session.get(Job, dataset.job_id) is None
+
+
+def test_a_dataset_that_models_need_is_not_deleted_and_names_them(client: Browser, database: Database) -> None:
+    dataset = factories.dataset(database)
+    model = factories.model(database, dataset_id=dataset.id, name="LeNet 1", status=Status.QUEUED)
+    answer = client.send_form(f"/datasets/{dataset.id}/delete")
+    assert answer.status_code == 409
+    assert "1 model needs it" in answer.text
+    assert f'href="/models/{model.id}"' in answer.text
+    assert len(datasets_in(database)) == 1
+
+
+def test_a_dataset_is_not_deleted_while_it_is_built(client: Browser, database: Database) -> None:
+    dataset = factories.dataset(database, status=Status.RUNNING)
+    answer = client.send_form(f"/datasets/{dataset.id}/delete")
+    assert answer.status_code == 409
+    assert "Stop it first" in answer.text
+
+
+def test_only_its_owner_or_an_administrator_changes_a_dataset(app: FastAPI, database: Database) -> None:
+    owner, other = factories.user(database), factories.user(database)
+    dataset = factories.dataset(database, user_id=owner.id, status=Status.QUEUED)
+    with Browser(app, base_url="http://localhost", follow_redirects=False) as browser:
+        sign_in(browser, database, other)
+        page = browser.get(f"/datasets/{dataset.id}").text
+        assert "Delete" not in page.split('id="main"')[1]
+        for verb in ("delete", "stop", "build-again", "edit"):
+            assert browser.send_form(f"/datasets/{dataset.id}/{verb}", name="mine now").status_code == 403
+    assert datasets_in(database)[0].name == dataset.name
+
+
+def test_clone_fills_the_wizard_with_the_same_choices(client: Browser, upload: Upload, database: Database) -> None:
+    options = {"train_percent": 60.0, "val_percent": 20.0, "test_percent": 20.0, "resize_mode": "squash",
+               "encoding": "png", "seed": 7}  # fmt: skip
+    dataset = factories.dataset(database, upload_id=upload.id, width=33, options=options)
+    values = values_in(client.get(f"/datasets/new?clone={dataset.id}").text)
+    assert (values["train_percent"], values["val_percent"], values["width"], values["seed"]) == ("60", "20", "33", "7")
+    assert client.get("/datasets/new?clone=999").status_code == 404
+
+
+def test_the_list_filters_by_name_and_status_and_sorts(client: Browser, database: Database) -> None:
+    for name in ("beta", "alpha", "gamma"):
+        factories.dataset(database, name=name)
+    factories.dataset(database, name="broken", status=Status.FAILED)
+    page = client.get("/datasets").text
+    assert "4 datasets, 1 failed" in re.sub(r"\s+", " ", page)
+
+    def names(query: str) -> list[str]:
+        return re.findall(
+            r'class="row-link" href="/datasets/\d+" title="([^"]+)"', client.get(f"/datasets?{query}").text
+        )
+
+    assert names("") == ["broken", "gamma", "alpha", "beta"]
+    assert names("sort=name") == ["alpha", "beta", "broken", "gamma"]
+    assert names("sort=-name") == ["gamma", "broken", "beta", "alpha"]
+    assert names("q=ALPH") == ["alpha"]
+    assert names("q=%25") == []
+    assert names("status=failed") == ["broken"]
+    assert names("sort=nonsense&status=nonsense&after=nonsense") == ["broken", "gamma", "alpha", "beta"]
+
+
+@pytest.mark.parametrize("sort", ["-created", "created", "name", "-name"])
+def test_the_pages_of_a_long_list_hold_each_dataset_once(client: Browser, database: Database, sort: str) -> None:
+    for number in range(120):
+        factories.dataset(database, name=f"same {number % 3}", upload_id=None)
+    seen: list[str] = []
+    address = f"/datasets?sort={sort}"
+    while address:
+        page = client.get(address).text
+        seen += re.findall(r'class="row-link" href="/datasets/(\d+)"', page)
+        following = re.search(r'rel="next" href="([^"]+)"', page)
+        address = "/datasets" + following[1].replace("&amp;", "&") if following else ""
+    assert len(seen) == len(set(seen)) == 120
+
+
+def test_the_list_follows_running_builds_and_then_rests(client: Browser, database: Database) -> None:
+    dataset = factories.dataset(database, status=Status.RUNNING)
+    assert "X-Live" not in client.get("/datasets/_table").headers
+    with database.write() as session:
+        session.get_one(Job, dataset.job_id).status = Status.DONE
+    assert client.get("/datasets/_table").headers["X-Live"] == "end"
+
+
+def test_names_are_shown_as_text_never_as_html(client: Browser, database: Database) -> None:
+    dataset = factories.dataset(database, name="<script>alert(1)</script>", description="<b>x</b>")
+    for path in ("/datasets", f"/datasets/{dataset.id}"):
+        assert "<script>alert" not in client.get(path).text
+
+
+def test_every_unreadable_file_is_listed_with_its_reason(
+    client: Browser, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    archive = two_classes(tmp_path / "a.zip", **{"cats/zero.png": b"", "dogs/page.jpg": b"<html>no</html>"})
+    dataset = built.dataset_of(database, storage, built.upload_of(database, storage, archive), width=12, height=10)
+    page = client.get(f"/datasets/{dataset.id}").text
+    assert "cats/zero.png" in page
+    assert "empty file (0 bytes)" in page
+    assert "an HTML page" in client.get(f"/datasets/{dataset.id}/skipped").text
+
+
+def test_the_gray_channel_is_shown_where_pictures_are_gray(
+    client: Browser, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    picture = file_of(noise(1, 8, 8, channels=1))
+    archive = two_classes(tmp_path / "a.zip", **{"cats/gray.png": picture})
+    dataset = built.dataset_of(database, storage, built.upload_of(database, storage, archive), width=8, height=8)
+    assert "greyscale" in client.get(f"/datasets/{dataset.id}").text
