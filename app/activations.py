@@ -21,7 +21,7 @@ from PIL import Image
 WANTED_WIDTH = 720  # px of a whole picture; single maps are enlarged by whole factors up to it
 MAX_ZOOM = 12
 MAX_PIXELS = 2_000_000  # before zooming; of what is more, the first maps are shown
-GAP = 1  # px between maps, before zooming
+GAP = 2  # px between maps, after zooming
 GAP_INDEX = 255  # of the palette: see-through
 LEVELS = 254
 VECTOR_IN_ONE_ROW = 32
@@ -48,11 +48,11 @@ class Tiling:
 
     @property
     def width(self) -> int:
-        return self.zoom * (self.columns * (self.tile_width + GAP) - GAP)
+        return self.columns * (self.zoom * self.tile_width + GAP) - GAP
 
     @property
     def height(self) -> int:
-        return self.zoom * (self.rows * (self.tile_height + GAP) - GAP)
+        return self.rows * (self.zoom * self.tile_height + GAP) - GAP
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,21 @@ class Scale:
         return indices
 
 
-def tile(count: int, height: int, width: int, columns: int | None = None) -> Tiling:
+def tile(count: int, height: int, width: int, columns: int | None = None, wanted_width: int = WANTED_WIDTH) -> Tiling:
     """A tiling about twice as wide as high (or with the given columns), within MAX_PIXELS."""
     count, height, width = max(1, count), max(1, height), max(1, width)
     area = (height + GAP) * (width + GAP)
     shown = max(1, min(count, MAX_PIXELS // area))
     if columns is None:
-        columns = min(shown, max(1, round(math.sqrt(2 * shown * (height + GAP) / (width + GAP)))))
-    across = columns * (width + GAP) - GAP
-    return Tiling(shown, count, columns, height, width, zoom=max(1, min(MAX_ZOOM, WANTED_WIDTH // across)))
+        columns = _columns(shown, math.sqrt(2 * shown * (height + GAP) / (width + GAP)))
+    zoom = max(1, min(MAX_ZOOM, (wanted_width // columns - GAP) // width))
+    return Tiling(shown, count, columns, height, width, zoom)
+
+
+def _columns(count: int, wanted: float) -> int:
+    """About as many columns as wanted, and the last row as full as can be."""
+    candidates = range(max(1, math.floor(0.75 * wanted)), min(count, math.ceil(1.4 * wanted)) + 1)
+    return min(candidates, key=lambda columns: (-count % columns, abs(columns - wanted)), default=count)
 
 
 def tiling_of(shape: tuple[int, ...]) -> Tiling:
@@ -146,23 +152,24 @@ def draw(values: NDArray[Any], scale: Scale | None = None) -> Image.Image:
 
 def draw_maps(maps: NDArray[Any], tiling: Tiling, scale: Scale) -> Image.Image:
     """Maps (N, H, W) side by side as a palette picture; gaps are see-through."""
-    canvas = np.full(_canvas_shape(tiling), GAP_INDEX, np.uint8)
+    canvas = np.full((tiling.height, tiling.width), GAP_INDEX, np.uint8)
     _place(canvas, scale.indices(maps), tiling)
-    picture = Image.fromarray(_zoomed(canvas, tiling.zoom))
+    picture = Image.fromarray(canvas)
     picture.putpalette(_palette(scale.colors).tobytes())
     picture.info["transparency"] = GAP_INDEX
     return picture
 
 
 def draw_colors(maps: NDArray[Any], tiling: Tiling, scale: Scale) -> Image.Image:
-    """Maps (N, 3, H, W) in BGR order as colours, side by side; gaps are see-through."""
+    """Maps (N, 3, H, W) in BGR order as colours, (N, 1, H, W) in grey, side by side; gaps are see-through."""
     spread = scale.high - scale.low
     shares = (maps.astype(np.float32) - scale.low) / spread if spread > 0 else np.zeros(maps.shape, np.float32)
     pixels = np.rint(np.nan_to_num(shares.clip(0, 1)) * 255).astype(np.uint8)[:, ::-1].transpose(0, 2, 3, 1)
+    pixels = pixels.repeat(3 // pixels.shape[3], axis=3)
     opaque = np.full((*pixels.shape[:3], 1), 255, np.uint8)
-    canvas = np.zeros((*_canvas_shape(tiling), 4), np.uint8)
+    canvas = np.zeros((tiling.height, tiling.width, 4), np.uint8)
     _place(canvas, np.concatenate([pixels, opaque], axis=3), tiling)
-    return Image.fromarray(_zoomed(canvas, tiling.zoom))
+    return Image.fromarray(canvas)
 
 
 def load(path: Path) -> NDArray[Any]:
@@ -177,19 +184,13 @@ def png(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _canvas_shape(tiling: Tiling) -> tuple[int, int]:
-    return tiling.height // tiling.zoom, tiling.width // tiling.zoom
-
-
 def _place(canvas: NDArray[np.uint8], maps: NDArray[np.uint8], tiling: Tiling) -> None:
+    height, width = tiling.zoom * tiling.tile_height, tiling.zoom * tiling.tile_width
     for number, one in enumerate(maps[: tiling.shown]):
         row, column = divmod(number, tiling.columns)
-        top, left = row * (tiling.tile_height + GAP), column * (tiling.tile_width + GAP)
-        canvas[top : top + tiling.tile_height, left : left + tiling.tile_width] = one
-
-
-def _zoomed(canvas: NDArray[np.uint8], zoom: int) -> NDArray[np.uint8]:
-    return canvas.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        top, left = row * (height + GAP), column * (width + GAP)
+        zoomed = one.repeat(tiling.zoom, axis=0).repeat(tiling.zoom, axis=1)
+        canvas[top : top + height, left : left + width] = zoomed
 
 
 def _palette(colors: tuple[str, ...]) -> NDArray[np.uint8]:

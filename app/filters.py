@@ -30,14 +30,10 @@ class WeightsError(Exception):
 
 @dataclass(frozen=True)
 class Weights:
-    """The shapes of one layer's parameters, in the file's order of dimensions."""
+    """The shape of one layer's weight, and how many numbers the layer keeps in all (biases, statistics)."""
 
     weight: tuple[int, ...]
-    bias: tuple[int, ...] | None = None
-
-    @property
-    def parameters(self) -> int:
-        return math.prod(self.weight) + (math.prod(self.bias) if self.bias else 0)
+    parameters: int
 
 
 @dataclass(frozen=True)
@@ -76,14 +72,18 @@ class FilterView:
 
 
 def read_shapes(path: Path) -> dict[str, Weights]:
-    """Layer → shapes of its parameters, from the file's header alone; raises WeightsError."""
+    """Layer → its weight's shape, from the file's header alone; raises WeightsError."""
     try:
         with safe_open(path, framework="numpy") as file:
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path.name} cannot be read: {error}") from error
-    layers = [key.removesuffix(".weight") for key in shapes if key.endswith(".weight")]
-    return {layer: Weights(shapes[f"{layer}.weight"], shapes.get(f"{layer}.bias")) for layer in layers}
+    counts: dict[str, int] = {}
+    for key, shape in shapes.items():
+        layer = key.rpartition(".")[0]
+        counts[layer] = counts.get(layer, 0) + math.prod(shape)
+    weights = {key.rpartition(".")[0]: shape for key, shape in shapes.items() if key.endswith(".weight")}
+    return {layer: Weights(shape, counts[layer]) for layer, shape in weights.items()}
 
 
 def view_filters(kind: str, weight: Sequence[int], input_shape: Sequence[int] = ()) -> FilterView | None:
@@ -140,6 +140,9 @@ def _pieces(path: Path, layer: str) -> Iterator[NDArray[Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             weight = file.get_slice(f"{layer}.weight")
+            if not weight.get_shape():
+                yield np.asarray(file.get_tensor(f"{layer}.weight")).reshape(1)
+                return
             outputs, *rest = weight.get_shape()
             step = max(1, PIECE // max(1, math.prod(rest)))
             for start in range(0, outputs, step):

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.activations import Scale, Tiling, maps_shape, tiling_of
+from app.activations import Scale, Tiling, maps_shape, tile, tiling_of
 from app.filters import FilterView, Weights, view_filters
 
 INPUT_TYPES = frozenset({"Input", "Data", "ImageData"})
+PICTURE_WIDTH = 224  # px
 PROBABILITIES = frozenset({"Softmax", "Sigmoid"})  # their scale is 0 to 1, whatever came out
 
 
@@ -30,6 +31,8 @@ class LayerView:
 
     @property
     def tiling(self) -> Tiling:
+        if self.is_picture:
+            return tile(1, *self.maps[1:], wanted_width=PICTURE_WIDTH)
         return tiling_of(self.shape)
 
     @property
@@ -41,9 +44,9 @@ class LayerView:
         return len([size for size in self.shape if size > 1]) <= 1
 
     @property
-    def is_colored(self) -> bool:
-        """A colour picture: the input of a net that takes BGR."""
-        return self.type in INPUT_TYPES and self.maps[0] == 3
+    def is_picture(self) -> bool:
+        """What the net is fed: grey or BGR."""
+        return self.type in INPUT_TYPES and len(self.shape) > 2 and self.maps[0] in (1, 3)
 
     @property
     def scale(self) -> Scale:

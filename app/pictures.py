@@ -53,6 +53,9 @@ def preview(data: bytes, side: int = PREVIEW_SIDE) -> bytes:
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
         image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
     image.thumbnail((side, side))
+    if max(image.size) <= side // 4:  # enlarged here, so that each pixel stays one
+        zoom = side // (2 * max(image.size))
+        image = image.resize((zoom * image.width, zoom * image.height), Image.Resampling.NEAREST)
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=2)
     return file.getvalue()

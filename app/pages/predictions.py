@@ -121,10 +121,9 @@ def output(session: ReadSession, storage: StorageDep, model_id: int, prediction_
     except (OSError, ValueError):
         raise PageNotFound("activation") from None
     view = LayerView(number, layer["name"], layer["type"], values.shape, layer)
-    if view.is_colored:
+    if view.is_picture:
         maps = values.reshape(1, *view.maps)
-        tiling = activations.tile(1, *view.maps[1:])
-        return _png(activations.png(activations.draw_colors(maps, tiling, activations.Scale.span(values))))
+        return _png(activations.png(activations.draw_colors(maps, view.tiling, activations.Scale.span(values))))
     return _png(activations.png(activations.draw(values, view.scale)))
 
 

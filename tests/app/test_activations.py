@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,14 @@ from app.activations import (
 def test_maps_lie_side_by_side_with_a_see_through_gap() -> None:
     maps = np.array([[[0.0, 1.0]], [[2.0, 4.0]], [[4.0, 0.0]]])
     tiling = tile(3, 1, 2, columns=2)
-    picture = np.asarray(draw_maps(maps, tiling, Scale(0, 4)))[:: tiling.zoom, :: tiling.zoom]
+    tiling = replace(tiling, zoom=1)
+    picture = np.asarray(draw_maps(maps, tiling, Scale(0, 4)))
     gap, quarter = GAP_INDEX, round(LEVELS / 4)
     assert picture.tolist() == [
-        [0, quarter, gap, LEVELS // 2, LEVELS],
-        [gap, gap, gap, gap, gap],
-        [LEVELS, 0, gap, gap, gap],
+        [0, quarter, gap, gap, LEVELS // 2, LEVELS],
+        [gap, gap, gap, gap, gap, gap],
+        [gap, gap, gap, gap, gap, gap],
+        [LEVELS, 0, gap, gap, gap, gap],
     ]
 
 
@@ -60,6 +63,10 @@ def test_the_size_is_known_before_drawing() -> None:
         tiling = tiling_of(shape)
         assert draw(np.zeros(shape, np.float16)).size == (tiling.width, tiling.height)
         assert tiling.width <= 2400
+
+
+def test_the_last_row_is_as_full_as_can_be() -> None:
+    assert [tile(count, 24, 24).columns for count in (20, 50, 64, 96)] == [5, 10, 8, 12]
 
 
 def test_what_is_never_negative_goes_from_the_first_colour_to_the_last() -> None:
@@ -118,7 +125,8 @@ def test_a_batch_of_one_and_one_channel_are_told_apart() -> None:
 def test_of_too_many_maps_the_first_are_shown() -> None:
     tiling = tile(4096, 112, 112)
     assert 1 <= tiling.shown < tiling.count == 4096
-    assert (tiling.width // tiling.zoom) * (tiling.height // tiling.zoom) <= 1.1 * MAX_PIXELS
+    assert tiling.zoom == 1
+    assert tiling.width * tiling.height <= 1.1 * MAX_PIXELS
 
 
 def test_an_empty_output_still_has_a_picture() -> None:

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from app import filters
-from app.activations import GAP_INDEX, LEVELS
+from app.activations import GAP, GAP_INDEX, LEVELS
 from app.filters import WeightsError, draw_filters, read_shapes, summarize, view_filters
 
 RANDOM = np.random.default_rng(1)
@@ -23,6 +23,7 @@ def weights(tmp_path: Path) -> Path:
         "conv1.bias": np.zeros(20),
         "conv2/5x5.weight": RANDOM.normal(size=(50, 20, 5, 5)),
         "ip1.weight": RANDOM.normal(size=(500, 800)),
+        "prelu.weight": np.array(0.25),
     }
     save_file({name: values.astype(np.float32) for name, values in arrays.items()}, path)
     return path
@@ -30,10 +31,11 @@ def weights(tmp_path: Path) -> Path:
 
 def test_shapes_come_from_the_header_with_slashes_in_names(weights: Path) -> None:
     shapes = read_shapes(weights)
-    assert list(shapes) == ["conv1", "conv2/5x5", "ip1"]
+    assert list(shapes) == ["conv1", "conv2/5x5", "ip1", "prelu"]
     assert shapes["conv1"].weight == (20, 1, 5, 5)
     assert shapes["conv1"].parameters == 520
     assert shapes["ip1"].parameters == 400_000
+    assert (shapes["prelu"].weight, shapes["prelu"].parameters) == ((), 1)
 
 
 def test_filters_of_one_input_are_one_map_each(weights: Path) -> None:
@@ -58,9 +60,9 @@ def test_a_filter_is_where_its_row_and_column_say(tmp_path: Path) -> None:
     view = view_filters("Convolution", (4, 6, 1, 1))
     assert view is not None
     picture = np.asarray(draw_filters(tmp_path / "w.safetensors", "conv", view))
-    small = picture[:: view.tiling.zoom, :: view.tiling.zoom]
-    assert np.argwhere(small == LEVELS).tolist() == [[4, 10]]
-    assert small[1, 0] == GAP_INDEX
+    pitch = view.tiling.zoom + GAP
+    assert np.argwhere(picture == LEVELS).min(axis=0).tolist() == [2 * pitch, 5 * pitch]
+    assert picture[view.tiling.zoom, 0] == GAP_INDEX
 
 
 def test_filters_on_colours_are_pictures_in_colours(tmp_path: Path) -> None:
@@ -108,6 +110,11 @@ def test_numbers_agree_with_numpy_however_they_are_read(
     assert summary.std == pytest.approx(values.std(), rel=1e-5)
     assert (summary.min, summary.max) == (values.min(), values.max())
     assert sum(summary.histogram["counts"]) == values.size
+
+
+def test_a_single_number_is_a_weight_too(weights: Path) -> None:
+    summary = summarize(weights, "prelu")
+    assert (summary.mean, summary.std, summary.min, summary.max) == (0.25, 0.0, 0.25, 0.25)
 
 
 def test_a_broken_file_says_what_is_broken(tmp_path: Path) -> None:
