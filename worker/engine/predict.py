@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from app.preprocessing import Preprocessing
@@ -28,6 +30,7 @@ from worker.engine.snapshot import load_weights, read_weights
 __all__ = ["Histogram", "LayerActivation", "PredictSpec", "Prediction", "load_deployed", "predict"]
 
 TOP = 5
+INPUT = "input.png"  # in the prediction's folder
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def predict(spec: PredictSpec) -> Prediction:
         pixels = load_image(spec.image, spec.preprocessing)
     except (ImageError, OSError) as error:
         raise EngineError(f"the picture cannot be used: {error}") from error
+    _save_input(pixels, spec)
     net = load_deployed(spec.topology, spec.preprocessing, spec.snapshot, device)
     writer = ActivationWriter(spec.out_dir) if spec.with_layers else None
     with torch.inference_mode():
@@ -80,6 +84,17 @@ def load_deployed(topology: str, preprocessing: Preprocessing, snapshot: Path, d
     load_weights(compiled, read_weights(snapshot))
     compiled.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return compiled
+
+
+def _save_input(pixels: NDArray[np.uint8], spec: PredictSpec) -> None:
+    """What the net is fed, for a person to look at: resized and cropped, before mean and scale."""
+    height, width = spec.preprocessing.input_height, spec.preprocessing.input_width
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    window = pixels[top : top + height, left : left + width, ::-1]  # BGR to RGB; grey stays grey
+    spec.out_dir.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.ascontiguousarray(window if window.shape[2] == 3 else window[:, :, 0])).save(
+        spec.out_dir / INPUT, "PNG"
+    )
 
 
 def _observer(writer: ActivationWriter) -> Observer:
