@@ -90,11 +90,10 @@ def _save_input(pixels: NDArray[np.uint8], spec: PredictSpec) -> None:
     """What the net is fed, for a person to look at: resized and cropped, before mean and scale."""
     height, width = spec.preprocessing.input_height, spec.preprocessing.input_width
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
-    window = pixels[top : top + height, left : left + width, ::-1]  # BGR to RGB; grey stays grey
+    window = pixels[top : top + height, left : left + width]
+    picture = window[:, :, 0] if window.shape[2] == 1 else np.ascontiguousarray(window[:, :, ::-1])  # BGR to RGB
     spec.out_dir.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.ascontiguousarray(window if window.shape[2] == 3 else window[:, :, 0])).save(
-        spec.out_dir / INPUT, "PNG"
-    )
+    Image.fromarray(picture).save(spec.out_dir / INPUT, "PNG")
 
 
 def _observer(writer: ActivationWriter) -> Observer:
