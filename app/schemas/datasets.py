@@ -41,7 +41,7 @@ SPLIT_NAMES = {Split.TRAIN: "training", Split.VAL: "validation", Split.TEST: "te
 class NewDataset(BaseModel):
     """A dataset to be made from an upload. What is left out is guessed from the upload, as in the wizard."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", validate_default=True)  # the parts must add up, given or not
 
     upload_id: RowId
     name: Name
