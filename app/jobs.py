@@ -61,7 +61,7 @@ def find_job(session: Session, job_id: int) -> Listed:
 def count_jobs(session: Session) -> dict[str, int]:
     """How many there are in each state, and `all` of them."""
     counts = {str(status): 0 for status in Status}
-    for status, count in session.execute(select(Job.status, func.count()).group_by(Job.status)).tuples():
+    for status, count in session.execute(select(Job.status, func.count()).group_by(Job.status)):
         counts[str(status)] = count
     return counts | {"all": sum(counts.values())}
 
@@ -85,5 +85,5 @@ def _with_names() -> Select[Job, str, str]:
 
 
 def _listed(session: Session, statement: Select[Job, str, str]) -> list[Listed]:
-    rows = session.execute(statement).tuples()
+    rows = session.execute(statement)
     return [Listed(job, username or "", title or "") for job, username, title in rows]

@@ -132,7 +132,7 @@ def list_uploads(
         statement = statement.where(Upload.status == status)
     if after is not None:
         statement = statement.where(Upload.id < after)
-    rows = session.execute(statement.order_by(Upload.id.desc()).limit(limit + 1)).tuples().all()
+    rows = session.execute(statement.order_by(Upload.id.desc()).limit(limit + 1)).all()
     listed = [Listed(upload, count or 0) for upload, count in rows[:limit]]
     return listed, listed[-1].upload.id if len(rows) > limit else None
 
@@ -140,7 +140,7 @@ def list_uploads(
 def count_uploads(session: Session) -> dict[str, int]:
     """How many there are in each state, and `all` of them."""
     statement = select(Upload.status, func.count()).group_by(Upload.status)
-    counts = {str(status): count for status, count in session.execute(statement).tuples()}
+    counts = {str(status): count for status, count in session.execute(statement)}
     return counts | {"all": sum(counts.values())}
 
 
