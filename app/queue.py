@@ -51,6 +51,13 @@ def send(celery: Celery, job_id: int, lane: Lane) -> bool:
     return True
 
 
+def forget_wake_ups(settings: Settings) -> None:
+    """Empties the broker in the home: messages of an earlier life would only be no-ops. The jobs are in the database."""
+    if not settings.broker_url:
+        for message in (Storage(settings.home.resolve()).broker / "messages").glob("*"):
+            message.unlink(missing_ok=True)
+
+
 def make_celery(settings: Settings) -> Celery:
     """Celery as configured: filesystem broker in the home, or Redis. No result backend: results are rows."""
     celery = Celery("trainyard", broker=settings.broker_url or filesystem_broker.URL)

@@ -6,7 +6,6 @@ import fcntl
 import logging
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from app.accounts import add_user, has_users
 from app.db import Database, Lane
 from app.db.migrating import NewerDatabase, migrate
 from app.processes import die_with, end_group
+from app.queue import forget_wake_ups
 from app.settings import Settings
 from app.storage import Storage
 from app.web import ROOT
@@ -66,9 +66,7 @@ def serve_until_stopped(settings: Settings) -> None:
     storage.prepare()
     with _only_one(storage):
         _check_port(settings)
-        if not settings.broker_url:
-            shutil.rmtree(storage.broker, ignore_errors=True)  # wake-ups of an earlier life; the jobs are in the database
-            storage.prepare()
+        forget_wake_ups(settings)
         setup_code = _prepare_database(settings, storage)
         stopping = _stop_signals()
         children = [Child("web", ["app.serving", "web"])]
