@@ -195,7 +195,7 @@ def _sent_before(session: Session, form: NewDataset) -> int | None:
 
 
 def _insert(session: Session, user: User, form: NewDataset) -> tuple[Dataset, int]:
-    upload = session.get(Upload, form.upload_id, with_for_update={"read": True})
+    upload = session.get(Upload, form.upload_id, with_for_update={"read": True, "of": Upload})
     problems = problems_with(form, upload)
     if problems:
         raise InvalidDataset(problems)
