@@ -32,8 +32,8 @@ class Channel(filesystem.Channel):
 
     def _get(self, queue: Any, timeout: Any = None) -> Any:  # noqa: ARG002
         folder = Path(self.data_folder_in)
-        ending = f".{queue}.msg"
-        for name in sorted(entry for entry in os.listdir(folder) if entry.partition(".")[2] == ending[1:]):
+        ending = f"{queue}.msg"
+        for name in sorted(entry.name for entry in os.scandir(folder) if entry.name.partition(".")[2] == ending):
             taken = folder / f"{name}.taken"
             try:
                 (folder / name).rename(taken)

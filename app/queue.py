@@ -52,7 +52,7 @@ def send(celery: Celery, job_id: int, lane: Lane) -> bool:
 
 
 def forget_wake_ups(settings: Settings) -> None:
-    """Empties the broker in the home: messages of an earlier life would only be no-ops. The jobs are in the database."""
+    """Empties the broker in the home: the messages of an earlier life would only be no-ops."""
     if not settings.broker_url:
         for message in (Storage(settings.home.resolve()).broker / "messages").glob("*"):
             message.unlink(missing_ok=True)

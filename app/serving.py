@@ -56,6 +56,7 @@ class Child:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *self.command, str(os.getpid())],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=ROOT,
+                env=os.environ | {"TRAINYARD_HOME": str(storage.home)},  # a relative home is ours, not relative to ROOT
             )  # fmt: skip
         self.started_at = time.monotonic()
 
@@ -169,8 +170,8 @@ def _prepare_database(settings: Settings, storage: Storage) -> str:
 
 def _setup_code(path: Path) -> str:
     """The one-time code of this home; kept in a file that only its owner can read, so that a restart keeps it."""
-    with suppress(FileExistsError):
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
             file.write("-".join(secrets.token_hex(2) for _ in range(4)))
     return path.read_text().strip()
 

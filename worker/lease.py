@@ -14,13 +14,14 @@ from app.db import Database, Job
 
 log = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
+ENDING_S = 5.0  # a run that has just recorded its own end needs a moment to leave; until then it looks the same
 EXIT_FENCED = 75
 
 
 class Lease:
     """Beats every `heartbeat_s`, looks for a stop request every second.
 
-    When the row is no longer this attempt's, `on_lost` is called: for a process of its own, the end of it.
+    When the row is no longer this attempt's, the process ends at once: it must leave no more traces.
     """
 
     def __init__(self, database: Database, job_id: int, attempt: int, *, lease_s: float, heartbeat_s: float) -> None:
@@ -58,7 +59,7 @@ class Lease:
     def _beat(self) -> None:
         with self.database.write() as session:
             beat = Job.beat(session, self.job_id, self.attempt, self.lease_s)
-        if not beat.is_mine and not self._ended.is_set():
+        if not beat.is_mine and not self._ended.wait(ENDING_S):
             self._lost()
         self.stop_requested = self.stop_requested or beat.stop_requested
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -70,8 +71,9 @@ class Recorder:
         moment = now()
         rows = [
             {"model_id": self.model_id, "attempt": self.lease.attempt, "iteration": iteration, "epoch": epoch,
-             "name": name, "value": value, "at": moment}
+             "name": name, "value": float(value), "at": moment}
             for name, value in values.items()
+            if math.isfinite(value)  # SQLite has no NaN; a run that makes one ends with advice anyway
         ]  # fmt: skip
         with self._lock:
             self._metrics.extend(rows)

@@ -58,12 +58,12 @@ def do(settings: Settings, database: Database, storage: Storage, lease: Lease, k
     except Exception as error:
         reason = reason_for(error)
         log.exception("job %s failed: %s", job_id, reason)
-        _end(database, lambda: _fail(database, job_id, attempt, reason))
+        _end(lambda: _fail(database, job_id, attempt, reason))
         return
     if outcome is Outcome.STOPPED and lease.closing and not lease.stop_requested:
         outcome = Outcome.GIVEN_BACK
     log.info("job %s: %s", job_id, outcome)
-    _end(database, lambda: _record(database, job_id, attempt, outcome))
+    _end(lambda: _record(database, job_id, attempt, outcome))
 
 
 def run_of(kind: JobKind) -> Run:
@@ -109,11 +109,12 @@ def _record(database: Database, job_id: int, attempt: int, outcome: Outcome) -> 
             Job.finish(session, job_id, attempt)
 
 
-def _end(database: Database, record: Callable[[], None]) -> None:
+def _end(record: Callable[[], None]) -> None:
     """The end of a run is worth waiting for a database that is away for a moment."""
     for pause_s in (1, 2, 5, 10, 20, 40):
         try:
-            return record()
+            record()
+            return
         except Exception:
             log.exception("the end could not be recorded; trying again in %s s", pause_s)
             time.sleep(pause_s)

@@ -1,4 +1,4 @@
-"""The worker of one lane: `python -m worker.tasks LANE`. An id comes in, a row is claimed, a run is started and watched.
+"""The worker of one lane: `python -m worker.tasks LANE`. An id comes in, a row is claimed, a run is watched.
 
 The Celery message is only a wake-up: whoever is woken claims the oldest ready job of the lane, and goes on claiming
 until there is none. A thread looks after the lane every five seconds: lapsed leases, lost messages.
@@ -74,7 +74,8 @@ class LaneWorker:
 
     def _do(self, job: Job) -> None:
         if self.lane is Lane.PREDICT:
-            return self._do_here(job)
+            self._do_here(job)
+            return
         with ExitStack() as stack:
             device = CPU
             if self.lane is Lane.TRAIN:
@@ -92,9 +93,7 @@ class LaneWorker:
             do(self.settings, self.database, self.storage, lease, JobKind(job.kind))
 
     def _start(self, job: Job, device: Device) -> subprocess.Popen[bytes]:
-        environment = dict(os.environ)
-        if device.is_gpu:
-            environment["CUDA_VISIBLE_DEVICES"] = str(device.index)
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": str(device.index) if device.is_gpu else ""}
         output = (self.storage.logs / f"job-{job.id}.txt").open("ab")
         run = subprocess.Popen(
             [sys.executable, "-m", "worker.run", str(job.id), str(job.attempt), str(os.getpid())],
@@ -123,6 +122,9 @@ class LaneWorker:
         if code == EXIT_FENCED:
             return
         with self.database.write() as session:
+            if self.closing.is_set():
+                Job.give_back(session, job.id, job.attempt)
+                return
             outcome = Job.lose(session, job.id, job.attempt, cause_of(code))
         if outcome is not None:
             log.warning("job %s attempt %s ended with %s: now %s", job.id, job.attempt, code, outcome)

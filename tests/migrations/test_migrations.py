@@ -87,7 +87,7 @@ def test_processes_that_start_together_migrate_one_after_the_other(empty: Databa
 def test_foreign_keys_are_watched_after_a_migration(empty: Database) -> None:
     migrate(empty)
     model = factories.model(empty)
-    with pytest.raises(Exception, match="(?i)foreign key"), empty.write() as session:
+    with pytest.raises(Exception, match=r"(?i)foreign key"), empty.write() as session:
         session.execute(text("DELETE FROM datasets WHERE id = :id"), {"id": model.dataset_id})
 
 
