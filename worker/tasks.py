@@ -32,6 +32,7 @@ from worker.lease import EXIT_FENCED, Lease
 
 log = logging.getLogger("worker.tasks")
 RECONCILE_EVERY_S = 5.0
+SPIN_COUNT = "1000"  # how long idle OpenMP threads burn a core before they sleep; see docs/decisions.md
 GRACE_S = 25.0  # from "finish up" to "now": enough to write a snapshot
 
 
