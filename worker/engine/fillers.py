@@ -71,7 +71,7 @@ def _bilinear(values: Tensor, filler: Any, generator: torch.Generator) -> None: 
         raise ValueError(f"bilinear filler: expected a square kernel with 4 axes, found shape {tuple(values.shape)}")
     side = values.shape[3]
     factor = math.ceil(side / 2)
-    centre = (2 * factor - 1 - factor % 2) / (2 * factor)
+    centre = (side - 1) / (2 * factor)
     tent = 1 - (torch.arange(side) / factor - centre).abs()
     values.copy_((tent[:, None] * tent[None, :]).expand_as(values))
 
