@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.preprocessing import Preprocessing, ResizeMode
 
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "PPM", "WEBP", "TIFF", "GIF", "MPO")
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "PPM", "WEBP", "TIFF", "GIF")
 WANTED = "Expected a PNG, JPEG, BMP, GIF, TIFF, WebP or PPM picture"
 MAX_BYTES = 50_000_000
 MAX_PIXELS = 64_000_000
@@ -75,6 +75,10 @@ def _decoded(data: bytes, width: int, height: int) -> Image.Image:
         raise PictureError(f"{WANTED}, found {_kind(data)}.") from None
     except PictureError:
         raise
+    except Image.DecompressionBombError:
+        raise PictureError(
+            f"Expected at most {MAX_PIXELS // 10**6} million pixels, found several times that."
+        ) from None
     except MemoryError:
         raise PictureError("This picture needs too much memory to decode.") from None
     except Exception as error:  # decoders of damaged files raise nearly anything

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from app import predictions
 from app.errors import messages_by_field
 from app.predictions import InvalidPrediction, PictureTest
-from app.schemas.predictions import NewPrediction, PredictionDetail, PredictionList
+from app.schemas.predictions import NewPrediction, PredictionDetail, PredictionList, PredictionOut
 from app.web import ApiError, CurrentUser, DatabaseDep, ReadSession, StorageDep
 
 router = APIRouter(prefix="/api/v1/models/{model_id}/predictions", tags=["predictions"])
@@ -48,7 +48,7 @@ def index(
 ) -> PredictionList:
     """The predictions of a model, the newest first, without their layers."""
     page = predictions.list_predictions(session, model_id, after, limit)
-    return PredictionList(items=[PredictionDetail.of(one) for one in page.predictions], next=page.next)
+    return PredictionList(items=[PredictionOut.of(one) for one in page.predictions], next=page.next)
 
 
 @router.get("/{prediction_id}")
