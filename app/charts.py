@@ -80,13 +80,13 @@ def training_figures(
     losses = [_line(curves, name, hues[name]) for name in names if not curves.is_accuracy(name)]
     accuracies = [_line(curves, name, hues[name]) for name in names if curves.is_accuracy(name)]
     rates = [_line(curves, name, hues[name]) for name in hues if name == LEARNING_RATE]
-    loss = _figure(losses, uirevision, epochs, title="Loss", rangemode="tozero")
+    loss = _figure(losses, uirevision, epochs, rangemode="tozero")
     if snapshot_epochs and losses:
         _add_snapshot_ticks(loss, snapshot_epochs)
     return {
         "loss": loss,
-        "accuracy": _figure(accuracies, uirevision, epochs, title="Accuracy", tickformat=".1%"),
-        "learning_rate": _figure(rates, uirevision, epochs, title="Learning rate", **RATE_AXIS),
+        "accuracy": _figure(accuracies, uirevision, epochs, tickformat=".1%"),
+        "learning_rate": _figure(rates, uirevision, epochs, **RATE_AXIS),
     }
 
 
@@ -104,8 +104,8 @@ def comparison_figures(models: Sequence[CurvesOfModel], uirevision: str, epochs:
         return found
 
     return {
-        "loss": _figure(lines("train/loss", "val/loss"), uirevision, epochs, title="Loss", rangemode="tozero"),
-        "accuracy": _figure(lines("val/accuracy"), uirevision, epochs, title="Validation accuracy", tickformat=".1%"),
+        "loss": _figure(lines("train/loss", "val/loss"), uirevision, epochs, rangemode="tozero"),
+        "accuracy": _figure(lines("val/accuracy"), uirevision, epochs, tickformat=".1%"),
     }
 
 
@@ -124,7 +124,7 @@ def schedule_figure(schedules: Mapping[str, Sequence[tuple[float, float]]], epoc
         }
         for place, (label, points) in enumerate(schedules.items())
     ]
-    figure = _figure(lines, "schedule", epochs, title="Learning rate", **RATE_AXIS)
+    figure = _figure(lines, "schedule", epochs, **RATE_AXIS)
     figure["layout"]["showlegend"] = len(lines) > 1
     return figure
 
@@ -203,9 +203,10 @@ def _add_snapshot_ticks(figure: Figure, epochs: Sequence[float]) -> None:
     figure["layout"]["yaxis2"] = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
 
 
-def _figure(traces: list[dict[str, Any]], uirevision: str, epochs: float, title: str, **y_axis: Any) -> Figure:
+def _figure(traces: list[dict[str, Any]], uirevision: str, epochs: float, **y_axis: Any) -> Figure:
+    """What the panel shows stands above it; without margins of their own the panels' epochs lie below each other."""
     x_axis = {"title": {"text": "epoch"}, "range": [0, max(epochs, 1e-3)], "autorange": False, "hoverformat": ".2f"}
-    layout = {"uirevision": uirevision, "xaxis": x_axis, "yaxis": {"title": {"text": title}, **y_axis}}
+    layout = {"uirevision": uirevision, "xaxis": x_axis, "yaxis": {"automargin": False, **y_axis}}
     return {"data": traces, "layout": layout}
 
 

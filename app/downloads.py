@@ -125,7 +125,7 @@ def stream_zip(files: Iterable[Entry], moment: datetime) -> Iterator[bytes]:
     stamp = (max(moment.year, 1980), moment.month, moment.day, moment.hour, moment.minute, moment.second)
     with ExitStack() as stack:
         opened = [(entry, stack.enter_context(_open(entry))) for entry in files]  # deleted files stay readable
-        with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[arg-type]
+        with zipfile.ZipFile(sink, "w") as archive:
             for entry, source in opened:
                 member = zipfile.ZipInfo(entry.name, date_time=stamp)
                 member.compress_type = zipfile.ZIP_DEFLATED if entry.is_compressed else zipfile.ZIP_STORED

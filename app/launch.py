@@ -13,13 +13,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import datasets
 from app.db import Database, Dataset, Job, JobKind, Model, Status, Sweep, User
 from app.preprocessing import Channels, MeanMode, Preprocessing, ResizeMode
 from app.queue import Queue
 from app.schemas.models import NewModel
 from app.solver.spec import SolverSpec
 from app.solver.sweep import expand
+from app.split import SPLITS, needed_per_class, split_counts
 from app.topologies import Found, find_topology
 from app.topology.check import Report, check
 from app.topology.errors import Issue
@@ -68,9 +68,13 @@ class DatasetFacts:
             return cls(len(dataset.classes), dataset.count("train"), own, is_built=True)
         if dataset.upload is None:
             return cls(2, 0, own, is_built=False)
-        percents = tuple(float(options.get(f"{split}_percent", 0)) for split in ("train", "val", "test"))
-        rows = datasets.split_counts((percents[0], percents[1], percents[2]), dataset.upload)
-        return cls(max(2, len(rows)), sum(row["train"] for row in rows), own, is_built=False)
+        shares = [float(options.get(f"{name}_percent", 0)) for name in SPLITS]
+        train_count = sum(_train_images(int(entry["count"]), shares) for entry in dataset.upload.classes)
+        return cls(max(2, len(dataset.upload.classes)), train_count, own, is_built=False)
+
+
+def _train_images(count: int, shares: Sequence[float]) -> int:
+    return split_counts(count, *shares)[0] if count >= needed_per_class(*shares) else 0
 
 
 def launch(database: Database, queue: Queue, user: User, form: NewModel) -> int:

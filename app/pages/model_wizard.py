@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -102,6 +103,7 @@ def _wizard(
         lr_policies=list(LrPolicy),
         policy_defaults=POLICY_DEFAULTS,
         solver_fields=SOLVER_FIELDS,
+        schedule_query=urlencode({field: values.get(field, "") for field in (*SOLVER_FIELDS, "dataset_id")}),
         rare_errors=RARE & (errors or {}).keys(),
         **_preview(session, values),
         **_schedule(session, values),

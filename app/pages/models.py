@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import curves, downloads, model_facts, models
-from app.db import Dataset, Snapshot, Status
+from app.db import Dataset, Model, Snapshot, Status
 from app.errors import messages_by_field, refusal
 from app.forms import Typed
 from app.models import Filter, ModelBusy
@@ -170,7 +170,7 @@ def _show(
     return render(request, "models/show.html", status_code=status_code, **(shared | context))
 
 
-def _state(session: Session, model: models.Model) -> dict[str, Any]:
+def _state(session: Session, model: Model) -> dict[str, Any]:
     return {
         "model": model,
         "job": model.job,
