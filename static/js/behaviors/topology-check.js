@@ -4,7 +4,8 @@
 import { request } from "../lib/request.js";
 
 const WAIT_MS = 250;
-const SENT = ["prototxt", "channels", "width", "height", "classes", "batch_size"];
+const SCROLLED = ".table-scroll, .diagram";
+const SENT = ["prototxt", "original", "channels", "width", "height", "classes", "batch_size", "view"];
 
 export function connect(form) {
   const place = form.querySelector("[data-report-place]");
@@ -29,10 +30,9 @@ export function connect(form) {
   function show(html) {
     const template = document.createElement("template");
     template.innerHTML = html;
-    const table = place.querySelector(".table-scroll");
-    const scrolled = table?.scrollTop ?? 0;
+    const { scrollTop = 0, scrollLeft = 0 } = place.querySelector(SCROLLED) ?? {};
     place.replaceChildren(template.content);
-    place.querySelector(".table-scroll")?.scrollTo(0, scrolled);
+    place.querySelector(SCROLLED)?.scrollTo(scrollLeft, scrollTop);
     mark();
   }
 
@@ -52,11 +52,11 @@ export function connect(form) {
   form.addEventListener("input", (event) => {
     if (!SENT.includes(event.target.name)) return;
     clearTimeout(timer);
-    timer = setTimeout(check, WAIT_MS);
+    timer = setTimeout(check, event.target.name === "view" ? 0 : WAIT_MS);
   });
   place.addEventListener("click", (event) => {
-    const row = event.target.closest(".place")?.closest("[data-line]");
-    if (!row) return;
+    const row = event.target.closest(".place, .node")?.closest("[data-line]");
+    if (!Number(row?.dataset.line)) return;
     event.preventDefault();
     const detail = { line: Number(row.dataset.line), column: Number(row.dataset.column || 1) };
     editor().dispatchEvent(new CustomEvent("editor:go", { detail }));
