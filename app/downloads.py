@@ -84,7 +84,7 @@ def entries(storage: Storage, model: Model, snapshot: Snapshot) -> list[Entry]:
 def info(model: Model, snapshot: Snapshot, mean_files: list[str]) -> dict[str, Any]:
     """What DIGITS wrote into info.json, under its names, and what it takes to make the model again."""
     dataset, preprocessing = model.dataset, model.preprocessing_value
-    channels, height, width = preprocessing.channels.count, preprocessing.height, preprocessing.width
+    channels, height, width = preprocessing.channels.number, preprocessing.height, preprocessing.width
     return {
         "id": model.id,
         "name": model.name,

@@ -11,26 +11,29 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
+from app import errors, live, security, uploads
+from app.api import datasets as api_datasets
+from app.api import docs as api_docs
+from app.api import health as api_health
+from app.api import jobs as api_jobs
+from app.api import models as api_models
+from app.api import predictions as api_predictions
+from app.api import sweeps as api_sweeps
+from app.api import tokens as api_tokens
+from app.api import topologies as api_topologies
+from app.api import uploads as api_uploads
 from app.db import Database
+from app.pages import account, datasets, home, jobs, models, patterns, predictions, sweeps, topologies
+from app.pages import uploads as upload_pages
 from app.queue import Queue
 from app.settings import Settings
 from app.storage import Storage
 from app.version import VERSION
 from app.web import ROOT
 
-def _optional(name):  # temporary while the parts arrive
-    import importlib
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("app."):
-            print("missing", name, error)
-            return None
-        raise
-
-errors, live, security, uploads = (_optional("app." + n) for n in ("errors", "live", "security", "uploads"))
-API = [_optional("app.api." + n) for n in "docs health tokens uploads datasets topologies models sweeps predictions jobs".split()]
-PAGES = [_optional("app.pages." + n) for n in "home account uploads datasets topologies models sweeps predictions jobs patterns".split()]
+PAGES = (home, account, upload_pages, datasets, topologies, models, sweeps, predictions, jobs, patterns)
+API = (api_docs, api_health, api_tokens, api_uploads, api_datasets, api_topologies, api_models, api_sweeps,
+       api_predictions, api_jobs)  # fmt: skip
 
 
 def create_app(settings: Settings, setup_code: str = "") -> FastAPI:
@@ -44,21 +47,21 @@ def create_app(settings: Settings, setup_code: str = "") -> FastAPI:
     app.state.storage.prepare()
     app.state.database = Database.open(settings)
     app.state.queue = Queue(settings, app.state.database)
-    errors and errors.install(app)
-    security and security.install(app)
+    errors.install(app)
+    security.install(app)
     app.include_router(_vendored())
     app.mount("/static", StaticFiles(directory=ROOT / "static"), name="static")
     for noun in (*API, *PAGES):
-        noun and app.include_router(noun.router)
+        app.include_router(noun.router)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    uploads and uploads.resume_checks(app)
-    if live: await live.start(app)
+    uploads.resume_checks(app)
+    await live.start(app)
     yield
-    if live: await live.stop(app)
+    await live.stop(app)
     app.state.database.close()
 
 

@@ -20,7 +20,7 @@ class Channels(StrEnum):
     COLOR = "color"
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         return 1 if self is Channels.GRAY else 3
 
 
@@ -63,7 +63,7 @@ class Preprocessing:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of what the network is fed."""
-        return self.channels.count, self.input_height, self.input_width
+        return self.channels.number, self.input_height, self.input_width
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"mean_values": list(self.mean_values), "channel_order": self.channel_order}

@@ -131,7 +131,7 @@ def _save_as(
     shape: dict[str, Any] = {}
     if dataset is not None:
         facts = DatasetFacts.of(dataset)
-        shape = {"channels": Channels(dataset.channels).count, "height": dataset.height, "width": dataset.width,
+        shape = {"channels": Channels(dataset.channels).number, "height": dataset.height, "width": dataset.width,
                  "classes": facts.classes}  # fmt: skip
     errors: dict[str, str] = {}
     try:
@@ -217,7 +217,7 @@ def _preview(session: Session, values: dict[str, str]) -> dict[str, Any]:
     own = facts.preprocessing
     crop = _number(values.get("crop_size", ""), min(own.width, own.height))
     shape = InputShape(
-        channels=own.channels.count, height=crop or own.height, width=crop or own.width, classes=facts.classes,
+        channels=own.channels.number, height=crop or own.height, width=crop or own.width, classes=facts.classes,
         batch_size=_number(values.get("batch_size", ""), MAX_BATCH) or 1,
     )  # fmt: skip
     report = check(text, shape.channels, shape.height, shape.width, shape.classes, shape.batch_size)

@@ -49,7 +49,7 @@ Prototxt = Annotated[str, BeforeValidator(prototxt), Field(min_length=1, max_len
 def channel_count(value: object) -> int:
     """1 or 3, also by name: "gray" or "color"."""
     if isinstance(value, str) and value in list(Channels):
-        return Channels(value).count
+        return Channels(value).number
     number = whole(1, 3)(value)
     if number == 2:
         raise refusal("Expected 1 (gray) or 3 (color) channels, found 2.")

@@ -96,7 +96,7 @@ def _encode(
     )
     splits: dict[str, SplitCounts] = {}
     digest = hashlib.sha256(f"{spec.channels} {spec.width}×{spec.height} {spec.encoding}\n".encode())
-    pixel_sum = np.zeros((spec.height, spec.width) if spec.channels.count == 1 else (spec.height, spec.width, 3), "u8")
+    pixel_sum = np.zeros((spec.height, spec.width) if spec.channels.number == 1 else (spec.height, spec.width, 3), "u8")
     with ExitStack() as stack:
         replies = stack.enter_context(pool(job, max(1, spec.processes)))
         for split, rows in division.items():
@@ -146,7 +146,7 @@ def _manifest(
         "source": {"filename": spec.filename, "size_bytes": spec.archive.stat().st_size, **archive.contents.to_dict()},
         "preprocessing": {
             "channels": spec.channels,
-            "channel_order": "gray" if spec.channels.count == 1 else "bgr",
+            "channel_order": "gray" if spec.channels.number == 1 else "bgr",
             "width": spec.width,
             "height": spec.height,
             "resize_mode": spec.resize_mode,

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from app.archives.reading import DamagedEntry, read_picture
 from app.preprocessing import Channels, ResizeMode
 from worker.datasets.encode import datum, encode
-from worker.datasets.preprocess import ImageError, load_picture
+from worker.datasets.preprocess import ImageError, Picture, load_picture
 from worker.datasets.spec import Encoding
+
+_STARTS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Encoded:
     stored_bytes: list[int] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
-    pixel_sum: NDArray[np.uint64] | None = None  # (H, W) or (H, W, 3) RGB
+    pixel_sum: NDArray[np.uint32] | None = None  # (H, W) or (H, W, 3) RGB
 
 
 @dataclass
@@ -62,9 +64,7 @@ class EncodingJob:
         if self._descriptor is None:
             self._descriptor = os.open(self.data_path, os.O_RDONLY)
         done = Encoded()
-        if task.with_sum:
-            shape = (self.height, self.width) if self.channels is Channels.GRAY else (self.height, self.width, 3)
-            done.pixel_sum = np.zeros(shape, np.uint64)
+        all_pixels: list[NDArray[np.uint8]] = []
         for index, (label, *entry) in enumerate(task.entries.tolist()):
             try:
                 source = read_picture(self._descriptor, *entry)
@@ -73,7 +73,7 @@ class EncodingJob:
                 done.skipped.append((index, str(error)))
                 continue
             pixels = np.asarray(picture.image)
-            stored = encode(pixels, self.encoding, self.jpeg_quality)
+            stored = self._as_it_is(source, picture) or encode(pixels, self.encoding, self.jpeg_quality)
             done.index.append(index)
             done.data.append(datum(stored, self.encoding, pixels.shape, label))
             done.digests.append(hashlib.sha256(pixels.data).digest())
@@ -81,9 +81,16 @@ class EncodingJob:
             done.stored_bytes.append(len(stored))
             if picture.note is not None:
                 done.notes[picture.note] += 1
-            if done.pixel_sum is not None:
-                done.pixel_sum += pixels
+            all_pixels.append(pixels)
+        if task.with_sum and all_pixels:
+            done.pixel_sum = np.sum(all_pixels, axis=0, dtype=np.uint32)
         return done
+
+    def _as_it_is(self, source: bytes, picture: Picture) -> bytes | None:
+        """The source file when it is what would be stored anyway: nothing is lost by encoding again, nor time."""
+        if not picture.is_source or len(source) > picture.image.width * picture.image.height * self.channels.number:
+            return None
+        return source if source.startswith(_STARTS.get(self.encoding, b"none")) else None
 
     def divide(self, task: EncodingTask) -> list[EncodingTask]:
         middle = len(task) // 2

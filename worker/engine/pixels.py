@@ -97,7 +97,7 @@ class PixelTransform:
 def _mean(preprocessing: Preprocessing, dataset_dir: Path, device: torch.device) -> Tensor | None:
     if preprocessing.mean is MeanMode.NONE:
         return None
-    channels = preprocessing.channels.count
+    channels = preprocessing.channels.number
     if preprocessing.mean is MeanMode.PIXEL and preprocessing.mean_values:
         if len(preprocessing.mean_values) not in (1, channels):
             raise EngineError(f"expected 1 or {channels} mean values, found {len(preprocessing.mean_values)}")

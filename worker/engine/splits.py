@@ -25,7 +25,7 @@ def open_split(dataset_dir: Path, name: str, preprocessing: Preprocessing, devic
         cached = open_cache(dataset_dir, name)
     except DatasetError as error:
         raise EngineError(str(error)) from error
-    expected = (preprocessing.height, preprocessing.width, preprocessing.channels.count)
+    expected = (preprocessing.height, preprocessing.width, preprocessing.channels.number)
     if cached.images.shape[1:] != expected:
         raise EngineError(f"{name}: expected images (H, W, C) of {expected}, found {cached.images.shape[1:]}")
     labels = torch.from_numpy(cached.labels).to(device)

@@ -9,8 +9,10 @@ import resource
 import signal
 import subprocess
 import sys
+import tarfile
 import textwrap
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from app.archives import ArchiveError
 from app.preprocessing import Channels, ResizeMode
 from tests.worker.datasets.pictures import file_of, gradient, noise, png_that_claims, two_classes, zip_of
 from tests.worker.datasets.protobuf import fields, floats
+from tests.worker.datasets.real_data import real_data
 from worker.datasets.build import BuildProgress, BuildResult, BuildSpec, BuildStopped, DatasetError, build
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -111,10 +114,10 @@ def test_the_mean_is_that_of_the_training_pictures_in_all_three_files(channels: 
     pictures = [caffe_pixels(datum).astype(np.float64) for _, datum in stored(spec.out_dir, "train")]
     expected = np.mean(pictures, axis=0).transpose(2, 0, 1)
     mean = np.load(spec.out_dir / "mean.npy")
-    assert (mean.dtype, mean.shape) == (np.float32, (channels.count, 10, 12))
+    assert (mean.dtype, mean.shape) == (np.float32, (channels.number, 10, 12))
     assert np.allclose(mean, expected, atol=1e-4)
     blob = fields((spec.out_dir / "mean.binaryproto").read_bytes())
-    assert [blob[number] for number in (1, 2, 3, 4)] == [[1], [channels.count], [10], [12]]
+    assert [blob[number] for number in (1, 2, 3, 4)] == [[1], [channels.number], [10], [12]]
     assert np.allclose(floats(blob[5]), expected.ravel(), atol=1e-4)
     shown = cv2.imread(str(spec.out_dir / "mean.png"), flag).reshape(10, 12, -1).transpose(2, 0, 1)
     assert np.abs(shown - expected).max() <= 0.5 + 1e-4
@@ -129,9 +132,6 @@ def test_the_same_source_and_seed_give_the_same_hash_with_any_number_of_processe
 
 
 def test_the_archive_s_kind_order_and_wrapper_do_not_change_the_hash(tmp_path: Path) -> None:
-    import tarfile
-    import zipfile
-
     archive = two_classes(tmp_path / "pets.zip")
     with zipfile.ZipFile(archive) as source, tarfile.open(tmp_path / "pets.tar.gz", "w:gz") as target:
         for name in reversed(source.namelist()):
@@ -360,13 +360,8 @@ def test_the_map_grows_when_it_is_full(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_real_digits_give_a_dataset_of_the_size_of_the_case_study(tmp_path: Path) -> None:
-    folder = os.environ.get("TRAINYARD_REAL_DATA")
-    if not folder:
-        if os.environ.get("CI") == "true":
-            pytest.fail("TRAINYARD_REAL_DATA is not set")
-        pytest.skip("TRAINYARD_REAL_DATA is not set")
     spec = spec_of(
-        Path(folder) / "mnist-test.zip", out_dir=tmp_path / "dataset", channels=Channels.GRAY, width=28, height=28
+        real_data() / "mnist-test.zip", out_dir=tmp_path / "dataset", channels=Channels.GRAY, width=28, height=28
     )
     result = make(replace(spec, processes=2))
     assert {split: counts.count for split, counts in result.splits.items()} == {
@@ -385,3 +380,15 @@ def test_archive_errors_are_dataset_errors(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"“photo.zip” is a PNG image") as caught:
         make(spec_of(path))
     assert isinstance(caught.value.__cause__, ArchiveError)
+
+
+def test_pictures_that_need_nothing_done_are_stored_as_they_are(tmp_path: Path) -> None:
+    archive = two_classes(tmp_path / "pets.zip")
+    spec = spec_of(archive)
+    make(spec)
+    files = {}
+    with zipfile.ZipFile(archive) as source:
+        files = {name: source.read(name) for name in source.namelist()}
+    lines = (spec.out_dir / "train.txt").read_text().splitlines()
+    for (_, datum), line in zip(stored(spec.out_dir, "train"), lines, strict=True):
+        assert datum[4] == [files[line.rsplit(" ", 1)[0]]]

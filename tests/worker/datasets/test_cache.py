@@ -24,7 +24,7 @@ def test_the_cache_holds_every_picture_and_label_in_order(channels: Channels, en
     cached = open_cache(spec.out_dir, "train", processes=2)
     entries = stored(spec.out_dir, "train")
     assert cached.labels.tolist() == [datum.get(5, [0])[0] for _, datum in entries]
-    assert cached.images.shape == (14, 10, 12, channels.count)
+    assert cached.images.shape == (14, 10, 12, channels.number)
     expected = np.stack([caffe_pixels(datum) for _, datum in entries])
     assert np.abs(cached.images.astype(int) - expected).max() <= (1 if encoding == "jpeg" else 0)
 
