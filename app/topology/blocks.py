@@ -109,6 +109,8 @@ def _read_layer(
         elif token != ",":
             found.is_balanced &= token == "]"
             break
+    else:
+        found.is_balanced = False
     found.spans.append((name_at, end + 1))
 
 
