@@ -78,7 +78,12 @@ def make_celery(settings: Settings) -> Celery:
 
 def _transport_options(settings: Settings) -> dict[str, object]:
     if settings.broker_url:
-        return {"visibility_timeout": VISIBILITY_TIMEOUT_S, "socket_timeout": 10, "socket_connect_timeout": 5}
+        return {
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "max_retries": 0,  # of a sender: nobody waits six seconds for a page because Redis is away
+        }
     storage = Storage(settings.home.resolve())
     folders = {"messages": storage.broker / "messages", "control": storage.broker / "control"}
     for folder in folders.values():

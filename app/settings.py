@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 PREFIX = "TRAINYARD_"
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class SettingsError(Exception):
@@ -55,14 +57,22 @@ class Settings:
         return settings
 
     def _check(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise SettingsError(f"TRAINYARD_PORT is {self.port}; expected 0 to 65535")
-        if not 0 <= self.nice <= 19:
-            raise SettingsError(f"TRAINYARD_NICE is {self.nice}; expected 0 to 19")
-        if self.heartbeat_s * 2 >= self.lease_s:
-            raise SettingsError("TRAINYARD_LEASE_S must be more than twice TRAINYARD_HEARTBEAT_S")
+        self._expect("port", 1 <= self.port <= 65535, "1 to 65535")
+        self._expect("nice", 0 <= self.nice <= 19, "0 to 19")
+        self._expect("max_upload_gb", 0 < self.max_upload_gb < math.inf, "a number above 0")
+        self._expect("session_days", 1 <= self.session_days <= 3650, "1 to 3650")
+        self._expect("data_slots", 1 <= self.data_slots <= 64, "1 to 64")
+        self._expect("train_slots", 0 <= self.train_slots <= 64, "0 to 64")
+        self._expect("threads", 0 <= self.threads <= 1024, "0 to 1024")
+        self._expect("heartbeat_s", 0 < self.heartbeat_s < math.inf, "a number above 0")
+        self._expect("lease_s", 2 * self.heartbeat_s < self.lease_s < math.inf, "more than twice TRAINYARD_HEARTBEAT_S")
+        self._expect("log_level", self.log_level in LOG_LEVELS, ", ".join(LOG_LEVELS))
         if self.admin_password and len(self.admin_password) < 8:
             raise SettingsError("TRAINYARD_ADMIN_PASSWORD is shorter than 8 characters")
+
+    def _expect(self, name: str, is_fine: bool, expected: str) -> None:
+        if not is_fine:
+            raise SettingsError(f"{PREFIX}{name.upper()} is {getattr(self, name)}; expected {expected}")
 
     @property
     def is_one_machine(self) -> bool:

@@ -108,13 +108,15 @@ class LaneWorker:
         return run
 
     def _watch(self, job: Job, run: subprocess.Popen[bytes]) -> None:
-        """Waits for the run's end; ends it when its row has gone to a later attempt."""
+        """Waits for the run's end; ends it when its row has gone to a later attempt, or it will not leave."""
+        looks_without_job = 0
         while True:
             try:
                 code = run.wait(timeout=RECONCILE_EVERY_S)
                 break
             except subprocess.TimeoutExpired:
-                if not self._is_still(job):
+                looks_without_job = 0 if self._is_still(job) else looks_without_job + 1
+                if looks_without_job >= 2:  # at the first it may just have recorded its end
                     log.warning("job %s attempt %s: hung or taken over; ending its process", job.id, job.attempt)
                     end_group(run.pid)
         end_group(run.pid)  # what it may have started itself
