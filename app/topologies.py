@@ -5,10 +5,12 @@ What a prototxt means is `app/topology`'s; here it is only kept.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -17,11 +19,16 @@ from sqlalchemy.orm import Session
 from app.db import Database, Topology, User
 from app.schemas.topologies import MAX_SIDE, CheckReport, InputShape, NewTopology
 from app.topology.check import check
+from app.topology.diagram import diagram_svg
+from app.topology.difference import LayerChange, compare
 from app.topology.errors import Issue
+from app.topology.text import read_leniently
 from app.topology.zoo import ZooEntry, zoo
 from app.web import PageNotFound, require_owner
 
 IMAGE_SIZE = re.compile(r"(?P<width>[1-9][0-9]{0,5}) × (?P<height>[1-9][0-9]{0,5}) \((?P<channels>gray|color)\)")
+
+MOST_CHANGED_LINES = 5_000
 
 
 class InvalidTopology(Exception):
@@ -79,9 +86,9 @@ def custom_topologies(
 
 
 def find_topology(session: Session, key: str) -> Found:
-    """By the zoo's id, the number of a custom one, or its name; raises PageNotFound."""
+    """By the zoo's id or name, the number of a custom one, or its name; raises PageNotFound."""
     for entry in zoo():
-        if entry.id == key:
+        if key in (entry.id, entry.name):
             return _of_zoo(entry)
     number = _row_id(key)
     row = session.get(Topology, number) if number is not None else None
@@ -131,6 +138,11 @@ def check_text(prototxt: str, shape: InputShape) -> CheckReport:
     return CheckReport.of(check(prototxt, shape.channels, shape.height, shape.width, shape.classes, shape.batch_size))
 
 
+def draw_text(prototxt: str, shape: InputShape) -> str:
+    """The net as an <svg>; empty when nothing can be drawn."""
+    return diagram_svg(prototxt, shape.channels, shape.height, shape.width, shape.classes)
+
+
 def _refuse(form: NewTopology) -> None:
     if form.name.casefold() in {name.casefold() for entry in zoo() for name in (entry.id, entry.name)}:
         message = f"“{form.name}” is a topology of the zoo. Choose another name."
@@ -141,6 +153,27 @@ def _refuse(form: NewTopology) -> None:
     errors = check(form.prototxt, shape.channels, shape.height, shape.width, shape.classes).errors
     if errors:
         raise InvalidTopology({"prototxt": issues_in_words(errors)})
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changed from one text to another: layer by layer where both can be read, and line by line."""
+
+    layers: list[LayerChange] | None
+    lines: list[tuple[str, str]]  # (kind, line): "same", "added", "removed", or "place" between two pieces
+
+
+def compare_texts(old: str, new: str) -> Difference:
+    before, after = read_leniently(old)[0], read_leniently(new)[0]
+    layers = compare(before, after) if before is not None and after is not None else None
+    return Difference(layers, list(_changed_lines(old, new)))
+
+
+def _changed_lines(old: str, new: str) -> Iterator[tuple[str, str]]:
+    kinds = {"+": "added", "-": "removed", "@": "place", " ": "same"}
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), n=3, lineterm="")
+    for line in islice(lines, 2, MOST_CHANGED_LINES):  # the first two name files
+        yield kinds[line[:1] or " "], line if line.startswith("@@") else line[1:]
 
 
 def issues_in_words(issues: list[Issue]) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from markupsafe import Markup
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
@@ -18,6 +19,7 @@ from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, redirec
 
 router = APIRouter(include_in_schema=False)
 SHAPE = ("channels", "width", "height", "classes", "batch_size")
+FIELDS = ("name", "prototxt", "original", *SHAPE)
 BLANK = 'name: "New net"\n'
 
 
@@ -51,13 +53,13 @@ def new(request: Request, session: ReadSession, original: str = "") -> HTMLRespo
 
 @router.post("/topologies")
 def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typed) -> Response:
-    values = {field: form.get(field, "") for field in ("name", "prototxt", "original", *SHAPE)}
+    values = {field: form.get(field, "") for field in (*FIELDS, "view")}
     if "check" in form:
         with database.read() as session:
             return _editor(request, session, values, {})
     status_code, errors = 422, {}
     try:
-        wanted = NewTopology.model_validate({field: value for field, value in values.items() if field != "batch_size"})
+        wanted = NewTopology.model_validate({field: values[field] for field in FIELDS if field != "batch_size"})
         return redirect(f"/topologies/{topologies.create_topology(database, user, wanted)}")
     except ValidationError as error:
         errors = messages_by_field(error.errors())
@@ -68,16 +70,42 @@ def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typ
 
 
 @router.post("/topologies/_report")
-def report(request: Request, form: Typed) -> HTMLResponse:
+def report(request: Request, session: ReadSession, form: Typed) -> HTMLResponse:
     """What the check says of the text as it is typed; the same partial as on the page."""
-    return render(request, "topologies/_report.html", **_checked(form.get("prototxt", ""), form))
+    return render(request, "topologies/_report.html", **_viewed(session, form))
+
+
+@router.get("/topologies/compare")
+def compare(request: Request, session: ReadSession, old: str = "", new: str = "") -> HTMLResponse:
+    """Two topologies side by side: what changed layer by layer and line by line."""
+    before, after = topologies.find_topology(session, old), topologies.find_topology(session, new)
+    reports = [topologies.check_text(found.prototxt, after.input_shape) for found in (before, after)]
+    return render(
+        request,
+        "topologies/compare.html",
+        old=before,
+        new=after,
+        shape=after.input_shape,
+        reports=reports,
+        difference=topologies.compare_texts(before.prototxt, after.prototxt),
+    )
 
 
 @router.get("/topologies/{key}")
 def show(request: Request, session: ReadSession, key: str) -> HTMLResponse:
     found = _find(session, key)
     values = _shown(found.input_shape) | {name: text for name, text in request.query_params.items() if name in SHAPE}
-    return render(request, "topologies/show.html", topology=found, **_checked(found.prototxt, values))
+    checked = _checked(found.prototxt, values)
+    diagram = Markup(topologies.draw_text(found.prototxt, checked["shape"])) if checked["shape"] else ""
+    return render(
+        request,
+        "topologies/show.html",
+        topology=found,
+        original=_original(session, found.original),
+        others=[*topologies.zoo_topologies(), *topologies.custom_topologies(session)[0]],
+        diagram=diagram,
+        **checked,
+    )
 
 
 @router.get("/topologies/{key}/train_val.prototxt")
@@ -105,15 +133,32 @@ def _find(session: Session, key: str) -> Found:
 def _editor(
     request: Request, session: Session, values: dict[str, str], errors: dict[str, str], status_code: int = 200
 ) -> HTMLResponse:
-    try:
-        original = topologies.find_topology(session, values["original"]) if values["original"] else None
-    except PageNotFound:
-        original = None
-    checked = _checked(values["prototxt"], values)
-    form = {"values": values, "errors": checked["shape_errors"] | errors}
+    viewed = _viewed(session, values)
+    form = {"values": values, "errors": viewed["shape_errors"] | errors}
+    original = _original(session, values["original"])
     return render(
-        request, "topologies/new.html", status_code=status_code, **(checked | {"form": form, "original": original})
+        request, "topologies/new.html", status_code=status_code, **(viewed | {"form": form, "original": original})
     )
+
+
+def _viewed(session: Session, values: dict[str, str]) -> dict[str, Any]:
+    """The check of the editor's text, seen as its layers, as a diagram, or as changes to its original."""
+    text = values.get("prototxt", "")
+    context = _checked(text, values)
+    view = values.get("view", "")
+    if view == "diagram" and context["shape"]:
+        context["diagram"] = Markup(topologies.draw_text(text, context["shape"]))
+    elif view == "changes":
+        original = _original(session, values.get("original", ""))
+        context["difference"] = topologies.compare_texts(original.prototxt, text) if original else None
+    return context | {"view": view}
+
+
+def _original(session: Session, key: str) -> Found | None:
+    try:
+        return topologies.find_topology(session, key) if key else None
+    except PageNotFound:
+        return None
 
 
 def _checked(prototxt: str, values: dict[str, str]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-/* A diagram of a net on a topology's page: a click on a layer shows its line of the prototxt. */
+/* A diagram of a net that scrolls: opens at the middle, and a click on a layer shows its line where the page has it. */
 
 export function connect(element) {
+  if (!element.scrollLeft) element.scrollLeft = (element.scrollWidth - element.clientWidth) / 2;
   element.addEventListener("click", (event) => {
-    const line = Number(event.target.closest(".node")?.dataset.line);
-    if (line > 0) location.hash = `L${line}`;
+    const line = `L${event.target.closest(".node")?.dataset.line}`;
+    if (document.getElementById(line)) location.hash = line;
   });
 }

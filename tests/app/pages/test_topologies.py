@@ -130,7 +130,7 @@ def test_save_as_makes_a_custom_topology(client: Browser, database: Database) ->
     assert (answer.status_code, answer.headers["location"]) == (303, f"/topologies/{saved.id}")
     assert (saved.name, saved.original, saved.image_size) == ("LeNet wide", "LeNet", "28 × 28 (gray)")
     assert saved.prototxt == text
-    assert "Edited from LeNet" in client.get(f"/topologies/{saved.id}").text
+    assert 'Edited from <a href="/topologies/lenet">LeNet</a>' in client.get(f"/topologies/{saved.id}").text
 
 
 def test_a_custom_topology_can_be_edited_in_turn(client: Browser, database: Database) -> None:
@@ -213,3 +213,40 @@ def test_names_are_shown_as_text_never_as_html(client: Browser, database: Databa
     )
     for path in ("/topologies", f"/topologies/{mine.id}", f"/topologies/new?original={mine.id}"):
         assert "<script>alert" not in client.get(path).text
+
+
+def test_the_diagram_shows_every_layer_with_its_line(client: Browser) -> None:
+    page = client.get("/topologies/lenet").text
+    drawn = re.search(r'<svg class="net-diagram".*?</svg>', page, re.DOTALL)
+    assert drawn
+    for name in ("conv1", "pool1", "conv2", "pool2", "ip1", "ip2", "loss"):
+        assert f">{name}</text>" in drawn[0]
+    assert re.search(r'<g class="node"[^>]*data-line="21"><title>conv1: Convolution, 20×24×24', drawn[0])
+
+
+def test_the_editor_shows_diagram_and_changes_on_demand(client: Browser) -> None:
+    text = LENET.replace("num_output: 20", "num_output: 30")
+    assert "net-diagram" not in client.send_form("/topologies/_report", **FORM).text
+    assert 'class="net-diagram"' in client.send_form("/topologies/_report", **FORM, view="diagram").text
+    changes = client.send_form("/topologies/_report", **(FORM | {"prototxt": text}), view="changes").text
+    assert "convolution_param.num_output: 20 → 30" in html.unescape(changes)
+    assert '<span class="line" data-change="removed">    num_output: 20  kernel_size: 5</span>' in changes
+    assert "Nothing has changed" in client.send_form("/topologies/_report", **FORM, view="changes").text
+
+
+def test_changes_of_texts_that_cannot_be_read_are_shown_by_line(client: Browser) -> None:
+    answer = client.send_form("/topologies/_report", **(FORM | {"prototxt": "layer {"}), view="changes")
+    assert answer.status_code == 200
+    assert 'data-change="added">layer {</span>' in answer.text
+
+
+def test_a_saved_topology_is_compared_with_its_original(client: Browser, database: Database) -> None:
+    sent(client, prototxt=LENET.replace("num_output: 500", "num_output: 300"))
+    saved = topologies_in(database)[0]
+    page = client.get(f"/topologies/{saved.id}").text
+    assert f'href="/topologies/compare?old=lenet&amp;new={saved.id}"' in page
+    compared = client.get(f"/topologies/compare?old=lenet&new={saved.id}").text
+    assert "inner_product_param.num_output: 500 → 300" in html.unescape(compared)
+    assert "431,080" in compared
+    assert client.get("/topologies/compare?old=lenet&new=nope").status_code == 404
+    assert client.get("/topologies/compare").status_code == 404
