@@ -6,6 +6,9 @@ Opens nothing but files, on first use; no torch. Writing them is `worker/dataset
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +58,7 @@ class SplitReader:
     def __init__(self, folder: Path, split: str) -> None:
         self._folder, self._split = folder, split
         self._index: NDArray[Any] = np.load(folder / f"{split}.index.npy", mmap_mode="r")
+        self._stack = ExitStack()
         self._env: Any = None
 
     @property
@@ -66,9 +70,7 @@ class SplitReader:
         if not 0 <= number < self.count:
             raise IndexError(f"{self._split} has pictures 0 to {self.count - 1}, not {number}")
         if self._env is None:
-            self._env = lmdb.open(
-                str(self._folder / f"{self._split}.lmdb"), readonly=True, lock=False, max_readers=512, readahead=False
-            )
+            self._env = self._stack.enter_context(open_lmdb(self._folder / f"{self._split}.lmdb"))
         with self._env.begin(buffers=True) as transaction:
             datum = caffe_pb2.Datum.FromString(bytes(transaction.get(b"%08d" % number)))
         return (datum.data if datum.encoded else _as_png(datum)), int(datum.label)
@@ -88,9 +90,8 @@ class SplitReader:
         return Page(images, images[-1].number if more and images else None, total)
 
     def close(self) -> None:
-        if self._env is not None:
-            self._env.close()
-            self._env = None
+        self._stack.close()
+        self._env = None
 
     def __enter__(self) -> SplitReader:
         return self
@@ -107,6 +108,30 @@ class SplitReader:
         return StoredImage(
             number, int(row["label"]), source, int(row["width"]), int(row["height"]), int(row["stored_bytes"])
         )
+
+
+_open: dict[tuple[int, int], list[Any]] = {}  # data file → [environment, users]
+_open_lock = threading.Lock()
+
+
+@contextmanager
+def open_lmdb(folder: Path) -> Iterator[Any]:
+    """The LMDB in `folder` for reading; shared, because a process may open each only once."""
+    about = (folder / "data.mdb").stat()
+    key = (about.st_dev, about.st_ino)
+    with _open_lock:
+        if key not in _open:
+            _open[key] = [lmdb.open(str(folder), readonly=True, lock=False, max_readers=512, readahead=False), 0]
+        _open[key][1] += 1
+        environment = _open[key][0]
+    try:
+        yield environment
+    finally:
+        with _open_lock:
+            _open[key][1] -= 1
+            if _open[key][1] == 0:
+                del _open[key]
+                environment.close()
 
 
 def open_split(folder: Path, split: str) -> SplitReader:

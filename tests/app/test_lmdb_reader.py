@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -97,3 +98,23 @@ def test_a_page_in_the_middle_of_a_million_opens_at_once(tmp_path: Path) -> None
 def test_a_split_that_does_not_exist_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         open_split(tmp_path, "test")
+
+
+def test_a_split_may_be_open_several_times_at_once(tmp_path: Path) -> None:
+    write_split(tmp_path, [0, 1, 1])
+    with open_split(tmp_path, "val") as first:
+        assert first.image(1)[1] == 1
+        with open_split(tmp_path, "val") as second:
+            assert second.image(2)[1] == 1
+        assert first.image(0)[1] == 0
+
+
+def test_threads_read_beside_each_other(tmp_path: Path) -> None:
+    write_split(tmp_path, list(range(50)))
+
+    def read(number: int) -> int:
+        with open_split(tmp_path, "val") as split:
+            return split.image(number % 50)[1]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(read, range(400))) == [number % 50 for number in range(400)]

@@ -14,11 +14,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.lmdb_reader import open_lmdb
 from app.topology import caffe_pb2
 from worker.datasets.errors import DatasetError
 from worker.datasets.preprocess import pixels_bgr
@@ -65,13 +65,9 @@ def _lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _open_lmdb(folder: Path) -> Any:
-    return lmdb.open(str(folder), readonly=True, lock=False, readahead=False)
-
-
 def _shape(dataset_dir: Path, split: str) -> tuple[int, int, int]:
     """(H, W, C) of the pictures, from the first one."""
-    with _open_lmdb(dataset_dir / f"{split}.lmdb") as env, env.begin() as transaction:
+    with open_lmdb(dataset_dir / f"{split}.lmdb") as env, env.begin() as transaction:
         value = transaction.get(b"%08d" % 0)
         if value is None:
             raise DatasetError(f"The {split} split has no pictures.")
@@ -82,7 +78,7 @@ def _shape(dataset_dir: Path, split: str) -> tuple[int, int, int]:
 def _make(dataset_dir: Path, split: str, processes: int, on_progress: Callable[[int, int], None] | None) -> None:
     folder = dataset_dir / "cache"
     shape = _shape(dataset_dir, split)
-    with _open_lmdb(dataset_dir / f"{split}.lmdb") as env:
+    with open_lmdb(dataset_dir / f"{split}.lmdb") as env:
         count = env.stat()["entries"]
     partial = folder / f"{split}.u8.part"
     with partial.open("wb") as file:
@@ -114,16 +110,14 @@ class DecodingJob:
     lmdb_dir: Path
     out: Path
     shape: tuple[int, int, int, int]
-    _env: Any = None
     _images: NDArray[np.uint8] | None = None
 
     def run(self, task: tuple[int, int]) -> NDArray[np.int64]:
         if self._images is None:
-            self._env = _open_lmdb(self.lmdb_dir)
             self._images = np.memmap(self.out, np.uint8, "r+", shape=self.shape)
         start, stop = task
         labels = np.empty(stop - start, np.int64)
-        with self._env.begin(buffers=True) as transaction:
+        with open_lmdb(self.lmdb_dir) as env, env.begin(buffers=True) as transaction:
             for number in range(start, stop):
                 datum = caffe_pb2.Datum.FromString(bytes(transaction.get(b"%08d" % number)))
                 self._images[number] = _pixels(datum)

@@ -88,7 +88,8 @@ class EncodingJob:
 
     def _as_it_is(self, source: bytes, picture: Picture) -> bytes | None:
         """The source file when it is what would be stored anyway: nothing is lost by encoding again, nor time."""
-        if not picture.is_source or len(source) > picture.image.width * picture.image.height * self.channels.number:
+        raw_bytes = picture.image.width * picture.image.height * self.channels.number
+        if not picture.is_source or len(source) > 1.1 * raw_bytes + 300:
             return None
         return source if source.startswith(_STARTS.get(self.encoding, b"none")) else None
 

@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from app.preprocessing import Channels, Preprocessing, ResizeMode
 from worker.datasets.resize import SizeMismatch, resize
+from worker.datasets.small_files import decode_plain
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "PPM", "WEBP", "TIFF", "GIF")
 # 64 million pixels take 256 MB while they are decoded; a JPEG is scaled down while it is decoded and may be larger.
@@ -51,8 +52,10 @@ class Picture(NamedTuple):
     image: Image.Image  # mode L or RGB, of the wanted size
     original_size: tuple[int, int]  # width, height as stored in the file
     note: str | None  # what was done to it that its owner should know
+    is_source: bool  # the file holds exactly this picture and nothing else, so it may be stored as it is
 
 
+_MODES = {Channels.GRAY: "L", Channels.COLOR: "RGB"}
 _16_BIT = "16-bit grey, scaled from 0–65,535 to 0–255"
 _NOTES = dict.fromkeys(("I;16", "I;16L", "I;16B", "I;16N"), _16_BIT)
 _NOTES |= {mode: f"{name} grey, scaled by its range to 0–255" for mode, name in (("I", "32-bit"), ("F", "float"))}
@@ -61,6 +64,11 @@ _NOTES |= {mode: f"{name} grey, scaled by its range to 0–255" for mode, name i
 def load_picture(data: bytes, channels: Channels, width: int, height: int, mode: ResizeMode) -> Picture:
     """The picture in mode L or RGB and of exactly width × height; raises ImageError."""
     try:
+        plain = decode_plain(data)
+        if plain is not None:
+            untouched = plain.image.size == (width, height) and plain.image.mode == _MODES[channels]
+            image = resize(_to_channels(plain.image, channels), width, height, mode)
+            return Picture(image, plain.image.size, None, untouched and plain.is_bare)
         image = _open(data)
         original_size = image.size
         _refuse_flood(image)
@@ -74,7 +82,7 @@ def load_picture(data: bytes, channels: Channels, width: int, height: int, mode:
             image = _oriented(resize(image, *size, mode), orientation)
         else:
             image = resize(_oriented(image, orientation), width, height, mode)
-        return Picture(image, original_size, note)
+        return Picture(image, original_size, note, False)
     except ImageError:
         raise
     except SizeMismatch as error:
@@ -163,7 +171,7 @@ def _oriented(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _to_channels(image: Image.Image, channels: Channels) -> Image.Image:
-    wanted = "L" if channels is Channels.GRAY else "RGB"
+    wanted = _MODES[channels]
     if image.mode == wanted and "transparency" not in image.info:
         return image
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:

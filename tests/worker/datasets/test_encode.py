@@ -1,0 +1,64 @@
+"""What is encoded here is decoded by OpenCV to the same pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.worker.datasets.pictures import gradient, noise
+from tests.worker.datasets.protobuf import fields
+from worker.datasets import encode as encoding
+from worker.datasets.encode import datum, encode, encode_png
+
+PICTURES: dict[str, NDArray[np.uint8]] = {
+    "colour noise": noise(1, 61, 47),
+    "grey noise": noise(1, 61, 47, channels=1),
+    "gradient": np.asarray(gradient(256, 200)),
+    "grey gradient": np.asarray(gradient(256, 200).convert("L")),
+    "one pixel": noise(2, 1, 1),
+    "one grey pixel": noise(2, 1, 1, channels=1),
+    "one row": noise(3, 500, 1),
+    "one column": noise(3, 1, 500),
+    "flat": np.full((40, 40, 3), 7, np.uint8),
+    "not contiguous": noise(4, 60, 60)[::2, ::3],
+}
+
+
+def decoded(data: bytes, like: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    flag = cv2.IMREAD_GRAYSCALE if like.ndim == 2 else cv2.IMREAD_COLOR_RGB
+    return cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+
+
+@pytest.mark.parametrize("with_isal", [True, False])
+@pytest.mark.parametrize("name", PICTURES)
+def test_opencv_reads_the_very_pixels(name: str, with_isal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not with_isal:
+        monkeypatch.setattr(encoding, "_isal_compress", None)
+    assert np.array_equal(decoded(encode_png(PICTURES[name]), PICTURES[name]), PICTURES[name])
+
+
+def test_smooth_pictures_are_filtered_and_flat_ones_are_small() -> None:
+    smooth = np.asarray(gradient(256, 200))
+    assert len(encode_png(smooth)) < smooth.size / 20
+    drawing = np.zeros((200, 200), np.uint8)
+    drawing[50:60] = 255
+    assert len(encode_png(drawing)) < 1500
+
+
+def test_jpeg_follows_its_quality() -> None:
+    picture = np.asarray(gradient(64, 64))
+    low, high = (encode(picture, "jpeg", quality) for quality in (20, 95))
+    assert len(low) < len(high)
+    assert np.abs(decoded(high, picture).astype(int) - picture).max() < 8
+
+
+@pytest.mark.parametrize("name", ["colour noise", "grey noise"])
+def test_raw_is_channels_first_in_bgr(name: str) -> None:
+    picture = PICTURES[name]
+    message = fields(datum(encode(picture, "raw", 90), "raw", picture.shape, 300))
+    channels = 3 if picture.ndim == 3 else 1
+    assert (message[1], message[2], message[3], message[5]) == ([channels], [47], [61], [300])
+    pixels = np.frombuffer(bytes(message[4][0]), np.uint8).reshape(channels, 47, 61)
+    assert np.array_equal(pixels[0], picture if channels == 1 else picture[:, :, 2])
