@@ -49,7 +49,7 @@ def test_a_blank_on_a_line_of_its_own_is_filled_on_a_line_of_its_own() -> None:
         'layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" }',
         'layer { type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { } }',
         'layer { type: "InnerProduct" bottom: "data" top: "ip" inner_product_param < bias_term: false > }',
-        'layer { type: "InnerProduct" name: "inner_product_param {" bottom: "data" top: "ip" inner_product_param: { } }',
+        'layer { type: "InnerProduct" name: "inner_product_param {" bottom: "data" inner_product_param: { } }',
         'layers { type: INNER_PRODUCT bottom: "data" top: "ip" }',
         'layer: [ { type: "InnerProduct" bottom: "data" top: "ip" } ]',
         'layer { type: "Convolution" bottom: "data" top: "ip" convolution_param { kernel_size: 1 } }',
@@ -74,7 +74,7 @@ def test_a_blank_convolution_before_another_one_is_a_slip_and_stays_blank() -> N
 
 @pytest.mark.parametrize(("classes", "kept"), [(4, [1]), (5, [1, 5]), (1000, [1, 5])])
 def test_accuracies_of_more_best_classes_than_there_are_go(classes: int, kept: list[int]) -> None:
-    accuracy = 'layer {{ name: "a{0}" type: "Accuracy" bottom: "ip" bottom: "label" top: "a{0}" accuracy_param {{ top_k: {0} }} }}'
+    accuracy = 'layer {{ name: "a{0}" type: "Accuracy" bottom: "ip" top: "a{0}" accuracy_param {{ top_k: {0} }} }}'
     text = net(CLASSIFIER, "# one", accuracy.format(1), "# five", "  " + accuracy.format(5), "# end")
     fitted = fit(text, classes)
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one rule on a line reads as a table
 """Every layer type: the shapes it makes, the weights it keeps, what it refuses."""
 
 import math
