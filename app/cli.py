@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy.exc import OperationalError
 
 from app.db import Database, Lane
 from app.db.migrating import NewerDatabase, migrate
@@ -85,8 +86,9 @@ def add_user(
 @users.command("password")
 def change_password(username: str) -> None:
     """Set a user's password anew; signs the user out everywhere."""
-    from app.accounts import AccountError, find_user, set_password
+    from app.accounts import find_user, set_password
     from app.passwords import hash_password, password_fault
+    from app.sessions import close_other_sessions
 
     password = _asked_password()
     with _database() as (_, database):
@@ -97,11 +99,10 @@ def change_password(username: str) -> None:
         fault = password_fault(password, username)
         if fault:
             raise Refused(fault)
-        try:
-            with database.write() as session:
-                set_password(session, user.id, hash_password(password))
-        except AccountError as error:
-            raise Refused(str(error)) from error
+        password_hash = hash_password(password)
+        with database.write() as session:
+            set_password(session, user.id, password_hash)
+            close_other_sessions(session, user.id, kept_id=0)
     typer.echo(f"The password of {username} is changed.")
 
 
@@ -138,6 +139,8 @@ def backup(target: Path) -> None:
             raise Refused("Back PostgreSQL up with pg_dump; this command copies SQLite files.")
         if target.exists():
             raise Refused(f"{target} exists already; name a file that does not.")
+        if not target.parent.is_dir():
+            raise Refused(f"there is no folder {target.parent}.")
         back_up_database(database, target)
     typer.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
@@ -174,6 +177,8 @@ def _database() -> Iterator[tuple[Settings, Database]]:
         yield settings, database
     except NewerDatabase as error:
         raise Refused(str(error)) from error
+    except OperationalError as error:
+        raise Refused(f"the database does not answer: {error.orig}") from error
     finally:
         database.close()
 

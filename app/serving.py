@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from app.accounts import add_user, has_users
+from sqlalchemy.exc import OperationalError
+
+from app.accounts import AccountError, add_user, has_users
 from app.db import Database, Lane
 from app.db.migrating import NewerDatabase, migrate
 from app.processes import die_with, end_group
@@ -164,6 +166,10 @@ def _prepare_database(settings: Settings, storage: Storage) -> str:
             return "" if has_users(session) else _setup_code(storage.home / "setup-code")
     except NewerDatabase as error:
         raise Unservable(str(error)) from error
+    except AccountError as error:
+        raise Unservable(f"TRAINYARD_ADMIN_PASSWORD cannot be used: {error}") from error
+    except OperationalError as error:
+        raise Unservable(f"the database does not answer: {error.orig}") from error
     finally:
         database.close()
 
