@@ -190,17 +190,14 @@ class Sender:
         connection.sock.shutdown(socket.SHUT_WR)
         connection.close()
 
-    def newest(self) -> dict[str, Any]:
-        return dict(json.loads(self.ask("GET", "/api/v1/uploads").body)["items"][0])  # type: ignore[attr-defined]
-
-    def details(self) -> dict[str, Any]:
-        """The newest upload once it has ended."""
+    def wait_for(self, filename: str, *statuses: str) -> dict[str, Any]:
+        """The newest upload, once it is this file in one of these states."""
         for _ in range(600):
-            found = self.newest()
-            if found["status"] not in ("queued", "running"):
-                return found
-            time.sleep(0.1)
-        raise AssertionError("the upload did not end")
+            items = json.loads(self.ask("GET", "/api/v1/uploads").body)["items"]  # type: ignore[attr-defined]
+            if items and items[0]["filename"] == filename and items[0]["status"] in statuses:
+                return dict(items[0])
+            time.sleep(0.05)
+        raise AssertionError(f"{filename} did not become {' or '.join(statuses)}: {items[:1]}")
 
 
 def test_a_file_over_a_line_that_is_cut_twenty_times_arrives_whole(sender: "Sender") -> None:
@@ -222,8 +219,7 @@ def test_a_file_over_a_line_that_is_cut_twenty_times_arrives_whole(sender: "Send
         if connection.getresponse().status in (409, 423):  # the end of the piece that was cut last
             time.sleep(0.1)
         offset = sender.offset(place)
-    found = sender.details()
-    assert found["status"] == "done"
+    found = sender.wait_for("archive", "done")
     assert found["sha256"] == hashlib.sha256(data).hexdigest()
 
 
@@ -259,8 +255,7 @@ def test_after_a_killed_server_the_upload_goes_on_where_it_was(tmp_path: Path, m
         connection = sender.open_piece(place, offset, len(data) - offset)
         connection.send(data[offset:])
         assert connection.getresponse().status == 204
-        found = sender.details()
-    assert found["status"] == "done"
+        found = sender.wait_for("archive", "done")
     assert found["sha256"] == hashlib.sha256(data).hexdigest()
 
 
@@ -283,7 +278,7 @@ def test_a_large_piece_takes_no_memory(sender: "Sender") -> None:
         if number % 20 == 0:
             most = max(most, sender.server.memory_bytes)
     assert connection.getresponse().status == 204
-    sender.details()
+    sender.wait_for("archive", "failed")
     assert max(most, sender.server.memory_bytes) - before < 60 * 2**20
 
 
@@ -293,11 +288,8 @@ def test_a_form_whose_line_is_cut_fails_and_leaves_no_file(sender: "Sender") -> 
         told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         line.sendall(f"POST /api/v1/uploads HTTP/1.1\r\nHost: x\r\n{told}\r\n".encode())
         line.sendall(b'--XX\r\nContent-Disposition: form-data; name="file"; filename="cut.zip"\r\n\r\n' + b"x" * 50_000)
-    deadline = time.monotonic() + 20
-    found = sender.newest()
-    while (found["filename"], found["status"]) != ("cut.zip", "failed") and time.monotonic() < deadline:
-        time.sleep(0.05)
-        found = sender.newest()
+        sender.wait_for("cut.zip", "running")
+    found = sender.wait_for("cut.zip", "failed")
     assert found["error"] == "The line was cut before the whole file had arrived."
     assert not (sender.server.home / "uploads" / str(found["id"])).exists()
 
@@ -320,5 +312,5 @@ def test_a_large_form_takes_no_memory(sender: "Sender") -> None:
     connection.send(tail)
     answer = connection.getresponse()
     assert answer.status == 422  # random bytes are no archive, but all of them were taken
-    assert sender.details()["size_bytes"] == SIZE
+    assert sender.wait_for("a.zip", "failed")["size_bytes"] == SIZE
     assert max(most, sender.server.memory_bytes) - before < 60 * 2**20
