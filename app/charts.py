@@ -85,7 +85,7 @@ def training_figures(
         _add_snapshot_ticks(loss, snapshot_epochs)
     return {
         "loss": loss,
-        "accuracy": _figure(accuracies, uirevision, epochs, tickformat=".1%"),
+        "accuracy": _figure(accuracies, uirevision, epochs, tickformat=".2~%"),
         "learning_rate": _figure(rates, uirevision, epochs, **RATE_AXIS),
     }
 
@@ -105,7 +105,7 @@ def comparison_figures(models: Sequence[CurvesOfModel], uirevision: str, epochs:
 
     return {
         "loss": _figure(lines("train/loss", "val/loss"), uirevision, epochs, rangemode="tozero"),
-        "accuracy": _figure(lines("val/accuracy"), uirevision, epochs, tickformat=".1%"),
+        "accuracy": _figure(lines("val/accuracy"), uirevision, epochs, tickformat=".2~%"),
     }
 
 

@@ -49,6 +49,15 @@ def summaries(session: Session, models: Sequence[Model]) -> dict[int, Curves]:
     return _curves(session, [model.id for model in models], ("val/loss", "val/accuracy"))
 
 
+def summary_of(session: Session, model: Model) -> str:
+    """The same without reading every point of the training loss."""
+    validated = _curves(session, [model.id], ("val/loss", "val/accuracy"))[model.id]
+    newest = select(Metric).where(Metric.model_id == model.id, Metric.name == "train/loss").order_by(Metric.id.desc())
+    last = session.scalars(newest.limit(1)).first()
+    trained = {} if last is None else {"train/loss": [Point(last.name, last.iteration, last.epoch, last.value)]}
+    return summary(Curves({**trained, **validated.points}))
+
+
 def summary(curves: Curves) -> str:
     """What the charts show, in a sentence; empty while there is nothing."""
     parts = []

@@ -77,6 +77,24 @@ def snapshots(request: Request, session: ReadSession, model_id: int) -> HTMLResp
     return _ending(render(request, "models/_snapshots.html", model=model, snapshots=found), model.status)
 
 
+@router.get("/models/{model_id:int}/_summary")
+def summary(request: Request, session: ReadSession, model_id: int) -> HTMLResponse:
+    model = models.get_model(session, model_id)
+    words = curves.summary_of(session, model)
+    return _ending(render(request, "models/_summary.html", chart_summary=words), model.status)
+
+
+@router.get("/models/{model_id:int}/_test")
+def test_form(request: Request, session: ReadSession, model_id: int) -> HTMLResponse:
+    """The form that tests a picture, asked for until there is a snapshot to test it with."""
+    model = models.get_model(session, model_id)
+    found = Snapshot.of_model(session, model.id)
+    response = render(request, "models/_test.html", model=model, snapshots=found, predictions=[])
+    if found or model.status.has_ended:
+        response.headers["X-Live"] = "end"
+    return response
+
+
 @router.get("/models/{model_id:int}/chart.json")
 def chart(session: ReadSession, model_id: int) -> JSONResponse:
     return JSONResponse(curves.training_chart(session, models.get_model(session, model_id)))
@@ -157,7 +175,7 @@ def _show(
     model = models.get_model(session, model_id)
     lines, log_offset = model_facts.log_tail(storage.model_log(model.id), LOG_LINES)
     shared = _state(session, model) | {
-        "chart_summary": curves.summary(curves.curves_of(session, model)),
+        "chart_summary": curves.summary_of(session, model),
         "snapshots": Snapshot.of_model(session, model.id),
         "sweep": model.sweep if model.sweep is not None and len(model.sweep.models) > 1 else None,
         "log_lines": lines,
