@@ -38,6 +38,7 @@ class Run:
     iteration: int = 0  # steps done
     validated_at: int = -1
     metrics: dict[str, float] | None = None  # of the last validation
+    best: tuple[float, int] | None = None  # the best validation (higher is better), and at which iteration
 
     @property
     def iterations_per_epoch(self) -> int:
@@ -50,16 +51,39 @@ class Run:
     def epoch_at(self, iteration: int) -> float:
         return iteration / self.iterations_per_epoch
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the last epoch is done, or the last `patience` epochs brought nothing better."""
+        return self.iteration >= self.max_iter or self.has_lost_patience
+
+    @property
+    def has_lost_patience(self) -> bool:
+        patience = self.spec.solver.patience * self.iterations_per_epoch
+        is_judged = self.validated_at == self.iteration and self.best is not None
+        return patience > 0 and is_judged and self.best is not None and self.iteration - self.best[1] >= patience
+
+    def take_note(self, metrics: dict[str, float]) -> None:
+        """Keeps what a validation of this iteration has found."""
+        self.validated_at, self.metrics = self.iteration, metrics
+        value = metrics.get("val/accuracy", -metrics.get("val/loss", 0.0))
+        if self.best is None or value > self.best[0]:
+            self.best = value, self.iteration
+
     def state(self) -> dict[str, Any]:
         """What a resumed run needs beside the weights. The place in the data follows from the iteration."""
-        state = {"solver": self.solver.state(), "validated_at": self.validated_at, "random": torch.get_rng_state()}
+        state = {
+            "solver": self.solver.state(),
+            "validated_at": self.validated_at,
+            "best": self.best,
+            "random": torch.get_rng_state(),
+        }
         if self.device.type == "cuda":
             state["cuda_random"] = torch.cuda.get_rng_state(self.device)
         return state
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.solver.load_state(state["solver"])
-        self.validated_at = int(state["validated_at"])
+        self.validated_at, self.best = int(state["validated_at"]), state["best"]
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda" and "cuda_random" in state:
             torch.cuda.set_rng_state(state["cuda_random"], self.device)
@@ -72,7 +96,7 @@ class Run:
             batch_size=solver.batch_size,
             batch_accumulation=solver.batch_accumulation,
             seed=solver.seed,
-            solver_type=solver.solver_type,
+            solver_type=str(solver.solver_type),
             iterations_per_epoch=self.iterations_per_epoch,
             metrics=self.metrics or {},
         )

@@ -94,7 +94,7 @@ def expect_finite(run: Run, values: Mapping[str, float] | Mapping[str, Tensor]) 
         return
     epoch = run.epoch_at(run.iteration)
     raise Diverged(
-        f"{odd[0]} is no finite number any more at epoch {epoch:.2f} (iteration {run.iteration}). "
+        f"{odd[0]} is no finite number at epoch {epoch:.2f} (iteration {run.iteration}): training has diverged. "
         f"Try decreasing your learning rate ({run.spec.solver.base_lr:g}), clipping gradients, "
         "or scaling the images to small numbers."
     )

@@ -78,7 +78,7 @@ class Solver:
             for place, key in enumerate(group.keys)
         }
         return {
-            "solver_type": self.spec.solver_type,
+            "solver_type": str(self.spec.solver_type),
             "steps_done": self.steps_done,
             "last_rate": self.last_rate,
             "history": history,

@@ -21,6 +21,8 @@ def has_split(dataset_dir: Path, name: str) -> bool:
 
 def open_split(dataset_dir: Path, name: str, preprocessing: Preprocessing, device: torch.device) -> Split:
     """A split, decoded on first use; raises EngineError where it does not fit the preprocessing."""
+    if not has_split(dataset_dir, name):
+        raise EngineError(f"expected the split {name} in {dataset_dir}, found none")
     try:
         cached = open_cache(dataset_dir, name)
     except DatasetError as error:

@@ -36,11 +36,11 @@ def train(spec: TrainSpec, callbacks: Callbacks) -> TrainResult:
             logbook.flush()
             validate(run)
             logbook.restart_clock()
-        if snapshots.is_due(run.iteration) and run.iteration > resumed_iteration:
+        if (run.is_over or snapshots.is_due(run.iteration)) and run.iteration > resumed_iteration:
             logbook.flush()
             snapshot(run)
             logbook.restart_clock()
-        if run.iteration >= run.max_iter:
+        if run.is_over:
             break
         if callbacks.should_stop():
             logbook.flush()
@@ -77,7 +77,7 @@ def validate(run: Run) -> None:
     if evaluation.accuracy is not None:
         values["val/accuracy"] = evaluation.accuracy
     expect_finite(run, values)
-    run.validated_at, run.metrics = run.iteration, values
+    run.take_note(values)
     epoch = run.epoch_at(run.iteration)
     run.callbacks.on_metrics(run.iteration, epoch, values)
     run.callbacks.log(f"Epoch {epoch:g}: " + ", ".join(f"{name} {value:.4f}" for name, value in values.items()))
@@ -108,6 +108,8 @@ def stop(run: Run, snapshots: Interval, resumed_iteration: int) -> TrainResult:
 
 def finish(run: Run) -> TrainResult:
     """The accuracy of the trained model on every split, in float32."""
+    if run.iteration < run.max_iter:
+        run.callbacks.log(f"Nothing better for {run.spec.solver.patience} epochs: training ends early")
     run.callbacks.on_phase("evaluating")
     accuracy: dict[str, float] = {}
     for name in ("train", "val", "test"):
