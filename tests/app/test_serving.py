@@ -23,7 +23,7 @@ CHILDREN = [("app.serving", "web"), ("worker.tasks", "data"), ("worker.tasks", "
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     began = time.monotonic()
     with serving(tmp_path_factory.mktemp("serve") / "home") as server:
-        print(f"\nfirst start, with migrations: {time.monotonic() - began:.1f} s")
+        print(f"\nfirst start, with migrations: {time.monotonic() - began:.1f} s")  # noqa: T201
         yield server
 
 
@@ -90,12 +90,12 @@ def test_interrupting_it_ends_every_process_and_starting_it_again_works(tmp_path
         children = psutil.Process(server.process.pid).children(recursive=True)
         assert len(children) == len(CHILDREN)
         took_s = server.interrupt()
-        print(f"\nended after {took_s:.1f} s")
+        print(f"\nended after {took_s:.1f} s")  # noqa: T201
         assert server.process.returncode == 0
         assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
         began = time.monotonic()
         server.start()
-        print(f"second start: {time.monotonic() - began:.1f} s")
+        print(f"second start: {time.monotonic() - began:.1f} s")  # noqa: T201
 
 
 def test_killing_it_ends_its_children(tmp_path: Path) -> None:
@@ -121,8 +121,14 @@ def test_a_relative_home_is_the_same_for_the_children(tmp_path: Path) -> None:
     """Children run in the checkout, whatever folder `serve` was started in."""
     server = Server(tmp_path / "data", free_port())
     environment = server.env() | {"TRAINYARD_HOME": "data", "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], cwd=tmp_path, env=environment,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "serve"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         wait_until(server.answers, "it to answer")
         assert (tmp_path / "data" / "logs" / "web.txt").exists()
