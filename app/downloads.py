@@ -44,7 +44,7 @@ class Entry:
 
 def response(session: Session, storage: Storage, model: Model, wanted: str) -> StreamingResponse:
     """The download of a snapshot: "last", "best", or an epoch. Refuses with 409 while there is none."""
-    snapshot = Snapshot.find(session, model.id, wanted)
+    snapshot = Snapshot.find(session, model.id, wanted) or _of_epoch(session, model.id, wanted)
     if snapshot is None:
         if Snapshot.last(session, model.id) is None:
             raise ApiError(409, "no_snapshot", _no_snapshot_yet(model))
@@ -145,6 +145,15 @@ def attachment(filename: str) -> str:
     ascii_name = unicodedata.normalize("NFKD", cleaned).encode("ascii", "ignore").decode() or "download"
     plain = "".join(char if char.isalnum() or char in " ._-()+" else "_" for char in ascii_name).strip()
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(cleaned, safe='')}"
+
+
+def _of_epoch(session: Session, model_id: int, wanted: str) -> Snapshot | None:
+    """The snapshot of an epoch however it is written: 2.5 as the API gives it, 2.50 as the pages do."""
+    try:
+        epoch = float(wanted)
+    except ValueError:
+        return None
+    return next((one for one in Snapshot.of_model(session, model_id) if abs(one.epoch - epoch) < 0.005), None)
 
 
 def _no_snapshot_yet(model: Model) -> str:
