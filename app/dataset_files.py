@@ -6,7 +6,6 @@ Paths come from `app/storage.py`, LMDBs are read by `app/lmdb_reader.py`. Nothin
 from __future__ import annotations
 
 import csv
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,6 @@ import lmdb
 
 from app import lmdb_reader
 from app.lmdb_reader import Page
-
-# liblmdb must not open one environment twice in a process; opening takes 0.1 ms, so each picture opens it anew.
-_LOCKS = [threading.Lock() for _ in range(64)]
 
 
 class FilesMissing(Exception):
@@ -51,12 +47,11 @@ class DatasetFiles:
 
     def image(self, split: str, number: int) -> bytes | None:
         """The image file as it is stored (raw pixels as PNG); None when there is no such picture."""
-        with _LOCKS[hash((self.folder, split)) % len(_LOCKS)]:
-            try:
-                with lmdb_reader.open_split(self.folder, split) as reader:
-                    return reader.image(number)[0]
-            except (IndexError, FileNotFoundError, lmdb.Error):
-                return None
+        try:
+            with lmdb_reader.open_split(self.folder, split) as reader:
+                return reader.image(number)[0]
+        except (IndexError, FileNotFoundError, lmdb.Error):
+            return None
 
     def skipped(self, after: str = "", limit: int = 100) -> SkippedPage:
         """Files that were left out, from a place in the list on; any page costs the same as the first."""

@@ -60,6 +60,7 @@ def spec_of(dataset: Dataset, upload: Upload, settings: Settings, storage: Stora
         height=dataset.height,
         resize_mode=ResizeMode(options["resize_mode"]),
         encoding=options["encoding"],
+        jpeg_quality=int(options.get("jpeg_quality", 90)),
         seed=int(options["seed"]),
         processes=settings.cores,
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app import datasets, guessing
+from app.dataset_download import dataset_zip
 from app.datasets import DatasetInUse, Filter, InvalidDataset
 from app.db import Status, Upload
 from app.schemas.datasets import DatasetChanges, DatasetList, DatasetOut, NewDataset
@@ -74,6 +75,15 @@ def build_again(request: Request, database: DatabaseDep, user: CurrentUser, data
         raise ApiError(409, "not_ended", "Only a stopped or failed build can start again.")
     with database.read() as session:
         return get_dataset(session, dataset_id)
+
+
+@router.get("/{dataset_id}/download", response_class=Response, responses={200: {"content": {"application/zip": {}}}})
+def download_dataset(session: ReadSession, storage: StorageDep, dataset_id: int) -> Response:
+    """A zip of split/class folders with the pictures as they are stored, the lists, means and manifest."""
+    dataset = datasets.get_dataset(session, dataset_id)
+    if dataset.status != Status.DONE:
+        raise ApiError(409, "not_done", f"This dataset is {dataset.status}; there is nothing to download.")
+    return dataset_zip(dataset, storage)
 
 
 @router.delete("/{dataset_id}", status_code=204)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from app import datasets
+from app.dataset_download import dataset_zip
 from app.dataset_files import DatasetFiles, FilesMissing
 from app.db import Dataset, Status
 from app.lmdb_reader import StoredImage, media_type
@@ -94,6 +95,11 @@ def skipped_csv(session: ReadSession, storage: StorageDep, dataset_id: int) -> R
     if not path.is_file():
         raise PageNotFound("list of left out files")
     return FileResponse(path, media_type="text/csv; charset=utf-8", filename=f"dataset-{dataset.id}-left-out.csv")
+
+
+@router.get("/datasets/{dataset_id:int}/download")
+def download(session: ReadSession, storage: StorageDep, dataset_id: int) -> Response:
+    return dataset_zip(_built(datasets.get_dataset(session, dataset_id)), storage)
 
 
 def sample(dataset: Dataset, storage: Storage, count: int) -> tuple[list[dict[str, Any]], str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from app.db import Dataset
 from app.preprocessing import Channels, ResizeMode
-from app.schemas.fields import decimal, found, lines, one_line, refusal, whole
+from app.schemas.fields import decimal, lines, one_line, refusal, whole
 
 MAX_SIDE = 4096
 MAX_ID = 2**63 - 1
@@ -22,11 +22,29 @@ Description = Annotated[str, BeforeValidator(lines(10_000)), Field(max_length=10
 RowId = Annotated[int, BeforeValidator(whole(1, MAX_ID)), Field(ge=1)]
 Percent = Annotated[float, BeforeValidator(decimal(0, 100)), Field(ge=0, le=100)]
 Side = Annotated[int, BeforeValidator(whole(1, MAX_SIDE)), Field(ge=1, le=MAX_SIDE)]
+Quality = Annotated[int, BeforeValidator(whole(1, 100)), Field(ge=1, le=100)]
 Seed = Annotated[int, BeforeValidator(whole(0, MAX_SEED)), Field(ge=0, le=MAX_SEED)]
 
 
 class Encoding(StrEnum):
     PNG = "png"
+    JPEG = "jpeg"
+    RAW = "raw"
+
+
+# In the words of the wizard, in its order.
+ENCODINGS = {
+    Encoding.PNG: ("PNG", "Lossless"),
+    Encoding.JPEG: ("JPEG", "Smaller, with a loss"),
+    Encoding.RAW: ("Raw", "Largest, no packing"),
+}
+RESIZE_MODES = {
+    ResizeMode.SQUASH: ("Squash", "Stretched to the size; the shape changes"),
+    ResizeMode.CROP: ("Crop", "Scaled to cover the size, what sticks out is cut off"),
+    ResizeMode.FILL: ("Fill", "Scaled to fit inside, the borders are filled with noise"),
+    ResizeMode.HALF_CROP: ("Half crop, half fill", "Between the two: a little is cut off, a little is filled"),
+    ResizeMode.NONE: ("None", "Images of another size are left out"),
+}
 
 
 class Split(StrEnum):
@@ -54,6 +72,7 @@ class NewDataset(BaseModel):
     height: Side | None = Field(None, description="Pixels. Left out: guessed from the upload")
     resize_mode: ResizeMode = ResizeMode.SQUASH
     encoding: Encoding = Encoding.PNG
+    jpeg_quality: Quality = 90
     seed: Seed = 1
     submission: str | None = Field(None, max_length=64, description="A mark of your own: sent twice makes one dataset")
 
@@ -62,13 +81,6 @@ class NewDataset(BaseModel):
     def _chosen(cls, value: object) -> object:
         if value in (None, ""):
             raise refusal("Choose an upload.")
-        return value
-
-    @field_validator("resize_mode")
-    @classmethod
-    def _buildable(cls, value: ResizeMode) -> ResizeMode:
-        if value not in RESIZE_MODES:
-            raise refusal(f"Expected one of {', '.join(RESIZE_MODES)}, found {found(value.value)}.")
         return value
 
     @field_validator("test_percent")
@@ -96,14 +108,9 @@ class NewDataset(BaseModel):
             "test_percent": self.test_percent,
             "resize_mode": self.resize_mode.value,
             "encoding": self.encoding.value,
+            "jpeg_quality": self.jpeg_quality,
             "seed": self.seed,
         }
-
-
-# What the build supports, in the order of the wizard.
-RESIZE_MODES: dict[ResizeMode, str] = {
-    ResizeMode.SQUASH: "Squash",
-}
 
 
 class DatasetChanges(BaseModel):

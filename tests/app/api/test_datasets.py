@@ -46,6 +46,7 @@ def test_what_is_left_out_is_as_in_the_wizard(api: TestClient, upload: Upload) -
         "test_percent": 20.0,
         "resize_mode": "squash",
         "encoding": "png",
+        "jpeg_quality": 90,
         "seed": 1,
     }
     assert made["owner"] == "admin"
@@ -87,6 +88,7 @@ def test_a_built_dataset_tells_everything_that_was_found(
     ({"name": ""}, "name", "found nothing"),
     ({"name": 5}, "name", "found 5"),
     ({"seed": 2**40}, "seed", "whole number"),
+    ({"jpeg_quality": 0}, "jpeg_quality", "found 0"),
     ({"colour": "gray"}, "colour", "There is no such field."),
 ])  # fmt: skip
 def test_a_bad_value_is_refused_with_its_field(

@@ -28,6 +28,7 @@ FORM = {
     "height": "10",
     "resize_mode": "squash",
     "encoding": "png",
+    "jpeg_quality": "90",
     "seed": "1",
     "submission": "once",
 }
@@ -93,7 +94,7 @@ def test_sending_the_form_makes_a_dataset_and_queues_its_build(
     assert (answer.status_code, answer.headers["location"]) == (303, f"/datasets/{dataset.id}")
     assert (dataset.name, dataset.channels, dataset.width, dataset.height) == ("pets small", "color", 12, 10)
     assert dataset.options == {"train_percent": 70, "val_percent": 10, "test_percent": 20, "resize_mode": "squash",
-                               "encoding": "png", "seed": 1}  # fmt: skip
+                               "encoding": "png", "jpeg_quality": 90, "seed": 1}  # fmt: skip
     assert (dataset.status, dataset.job.kind, dataset.job.path) == (
         "queued",
         "build_dataset",
@@ -108,6 +109,35 @@ def test_what_the_form_makes_can_be_built(
     sent(client, upload)
     dataset = built.make(database, storage, datasets_in(database)[0].id)
     assert dataset.splits["train"] == {"count": 14, "per_class": [7, 7]}
+
+
+@pytest.mark.parametrize("mode", ["squash", "crop", "fill", "half_crop"])
+@pytest.mark.parametrize("encoding", ["png", "jpeg", "raw"])
+def test_every_choice_of_the_form_can_be_built(
+    client: Browser, upload: Upload, database: Database, storage: Storage, mode: str, encoding: str
+) -> None:
+    sent(client, upload, resize_mode=mode, encoding=encoding, width="9", height="14", channels="gray")
+    dataset = built.make(database, storage, datasets_in(database)[0].id)
+    assert dataset.image_count == 20
+    picture = client.get(f"/datasets/{dataset.id}/images/train/0.png")
+    assert picture.headers["content-type"] == ("image/jpeg" if encoding == "jpeg" else "image/png")
+
+
+def test_without_resizing_images_of_another_size_are_left_out(
+    client: Browser, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    archive = two_classes(tmp_path / "a.zip", **{"cats/large.png": file_of(noise(1, 30, 30))})
+    sent(client, built.upload_of(database, storage, archive), resize_mode="none")
+    dataset = built.make(database, storage, datasets_in(database)[0].id)
+    assert (dataset.image_count, dataset.result["skipped_count"]) == (20, 1)
+
+
+def test_a_form_without_a_size_is_refused(client: Browser, upload: Upload, database: Database) -> None:
+    form = {name: value for name, value in FORM.items() if name not in ("width", "height", "channels")}
+    answer = client.send_form("/datasets", **form, upload_id=str(upload.id))
+    assert answer.status_code == 422
+    assert set(errors_in(answer.text)) == {"width", "height", "channels"}
+    assert datasets_in(database) == []
 
 
 def test_the_same_form_sent_twice_makes_one_dataset(client: Browser, upload: Upload, database: Database) -> None:
@@ -137,6 +167,9 @@ def test_each_opening_of_the_form_has_a_mark_of_its_own(client: Browser, upload:
     ({"name": "   "}, "name", "found nothing"),
     ({"name": "x" * 201}, "name", "at most 200 characters, found 201"),
     ({"description": "x" * 10_001}, "description", "at most 10,000 characters"),
+    ({"jpeg_quality": "101"}, "jpeg_quality", "from 1 to 100"),
+    ({"encoding": "bmp"}, "encoding", "found “bmp”"),
+    ({"resize_mode": "stretch"}, "resize_mode", "found “stretch”"),
     ({"seed": "-1"}, "seed", "found “-1”"),
     ({"channels": "cmyk"}, "channels", "found “cmyk”"),
     ({"upload_id": ""}, "upload_id", "Choose an upload."),

@@ -237,7 +237,8 @@ def test_the_editor_shows_diagram_and_changes_on_demand(client: Browser) -> None
 def test_changes_of_texts_that_cannot_be_read_are_shown_by_line(client: Browser) -> None:
     answer = client.send_form("/topologies/_report", **(FORM | {"prototxt": "layer {"}), view="changes")
     assert answer.status_code == 200
-    assert 'data-change="added">layer {</span>' in answer.text
+    assert 'data-change="removed">name: "LeNet"</span>' in html.unescape(answer.text)
+    assert "cannot be read layer by layer" in answer.text
 
 
 def test_a_saved_topology_is_compared_with_its_original(client: Browser, database: Database) -> None:
