@@ -1,4 +1,4 @@
-"""Net → nn.Module: each layer built from the registry, its shapes found by a run on shapes alone, its weights filled.
+"""Net → nn.Module: each layer built from the registry for the shapes of its bottoms, its weights filled.
 
 How a single layer computes is in `layers/`; what a prototxt means is in `app/topology`.
 """
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from app.preprocessing import Preprocessing
+from app.topology.errors import TopologyError
 from app.topology.heads import LABEL_LOSSES, loss_weights, main_accuracy, main_loss
 from app.topology.net import Layer, Net
+from app.topology.shapes import infer
 from worker.engine.errors import EngineError, layer_error
 from worker.engine.layers import LayerModule, Shape, Site, build_layer
 
@@ -109,15 +111,16 @@ def compile_net(
     With `weights_of` the weights of the same names are shared with that net: what one learns the other sees.
     Blobs in `keep` are given back beside the outputs. Raises EngineError, naming the layer.
     """
-    known: dict[str, Shape] = {}
-    blobs = {name: _placeholder(name, shapes, net) for name in net.inputs}
-    known.update({name: tuple(blob.shape) for name, blob in blobs.items()})
+    try:
+        inferred = infer(net, shapes)
+    except TopologyError as error:
+        raise EngineError(str(error)) from error
+    known = {name: tuple(shapes[name]) for name in net.inputs}
     modules = []
-    for layer in net.layers:
-        module, tops = _build(layer, net, blobs)
-        modules.append(module)
-        blobs.update(zip(layer.tops, tops, strict=True))
-        known.update({name: tuple(top.shape) for name, top in zip(layer.tops, tops, strict=True)})
+    for info in inferred:
+        bottoms = tuple(known[name] for name in info.bottoms)
+        modules.append(build_layer(Site(info.layer, bottoms, net.phase)))
+        known.update(zip(info.tops, info.top_shapes, strict=True))
     _give_weights(modules, seed, weights_of)
     kept = frozenset(net.outputs) | frozenset(keep)
     compiled = CompiledNet(net, _steps(net, modules, kept), known, kept)
@@ -141,34 +144,6 @@ def scores_blob(net: Net) -> str | None:
     return softmaxes[-1].tops[0] if softmaxes else None
 
 
-def _placeholder(name: str, shapes: Mapping[str, Shape], net: Net) -> Tensor:
-    if name not in shapes:
-        raise EngineError(f'expected a shape for the input "{name}" of {net.name or "the net"}, found none')
-    is_label = len(shapes[name]) == 1
-    return torch.empty(shapes[name], dtype=torch.int64 if is_label else torch.float32, device="meta")
-
-
-def _build(layer: Layer, net: Net, blobs: Mapping[str, Tensor]) -> tuple[LayerModule, tuple[Tensor, ...]]:
-    """The layer's module, without values yet, and its tops as shapes without values."""
-    for name in layer.bottoms:
-        if name not in blobs:
-            raise layer_error(layer, f'nobody makes the blob "{name}"')
-    bottoms = [blobs[name] for name in layer.bottoms]
-    site = Site(layer, tuple(tuple(bottom.shape) for bottom in bottoms), net.phase)
-    try:
-        with torch.device("meta"), torch.no_grad():
-            module = build_layer(site)
-            tops = _as_tuple(module(*bottoms))
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        shapes = ", ".join(str(shape) for shape in site.shapes)
-        raise layer_error(layer, f"{layer.type} does not fit its bottoms {shapes}: {error}") from error
-    if len(tops) != len(layer.tops):
-        raise layer_error(layer, f"{layer.type} makes {len(tops)} tops, found {len(layer.tops)}")
-    if any(0 in top.shape for top in tops):
-        raise layer_error(layer, f"its top would be empty: {', '.join(str(tuple(top.shape)) for top in tops)}")
-    return module, tops
-
-
 def _as_tuple(tops: Any) -> tuple[Tensor, ...]:
     return tops if isinstance(tops, tuple) else (tops,)
 
@@ -178,7 +153,6 @@ def _give_weights(modules: list[LayerModule], seed: int | None, weights_of: Comp
     theirs = {step.module.layer.name: step.module for step in weights_of.steps} if weights_of else {}
     named: dict[str, tuple[LayerModule, str]] = {}
     for module in modules:
-        module.to_empty(device="cpu")
         if generator is not None:
             module.fill_blobs(generator)
         for place, name in enumerate(module.blobs):

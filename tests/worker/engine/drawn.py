@@ -37,6 +37,7 @@ def draw_dataset(folder: Path, *, train: int = 60, val: int = 30, test: int = 30
     drawn = {name: draw_images(count, channels, seed) for seed, (name, count) in enumerate(counts.items()) if count}
     for name, (images, labels) in drawn.items():
         _write_lmdb(folder / f"{name}.lmdb", images, labels)
+        _write_cache(folder / "cache", name, images, labels)
     mean = drawn["train"][0].mean(axis=0, dtype=np.float64).astype(np.float32)
     np.save(folder / "mean.npy", mean.transpose(2, 0, 1))
     (folder / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES), encoding="utf-8")
@@ -51,6 +52,13 @@ def _write_lmdb(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int6
                 channels=channels, height=height, width=width, label=int(label), data=image.transpose(2, 0, 1).tobytes()
             )
             transaction.put(b"%08d" % number, datum.SerializeToString())
+
+
+def _write_cache(folder: Path, name: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    """What the first run of a dataset decodes from its LMDB; made here because that takes a process of its own."""
+    folder.mkdir(exist_ok=True)
+    images.tofile(folder / f"{name}.u8")
+    np.save(folder / f"{name}.labels.npy", labels)
 
 
 NET = """

@@ -39,6 +39,15 @@ class _Windowed(LayerModule):
     def weight_shape(self) -> tuple[int, ...]:
         raise NotImplementedError
 
+    def convolve(self, images: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, *bottoms: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Every bottom is convolved with the same weights into a top of its own."""
+        if len(bottoms) == 1:
+            return self.convolve(bottoms[0])
+        return tuple(self.convolve(images) for images in bottoms)
+
 
 @layer("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution")
 class Convolution(_Windowed):
@@ -52,7 +61,7 @@ class Convolution(_Windowed):
     def weight_shape(self) -> tuple[int, ...]:
         return self.outputs, self.inputs // self.group, *self.window.kernel
 
-    def forward(self, images: Tensor) -> Tensor:
+    def convolve(self, images: Tensor) -> Tensor:
         window = self.window
         return F.conv2d(images, self.weight, self.bias, window.stride, window.pad, window.dilation, self.group)
 
@@ -64,7 +73,7 @@ class Deconvolution(_Windowed):
     def weight_shape(self) -> tuple[int, ...]:
         return self.inputs, self.outputs // self.group, *self.window.kernel
 
-    def forward(self, images: Tensor) -> Tensor:
+    def convolve(self, images: Tensor) -> Tensor:
         window = self.window
         return F.conv_transpose2d(
             images, self.weight, self.bias, window.stride, window.pad, 0, self.group, window.dilation

@@ -90,6 +90,15 @@ def test_the_output_follows_the_bottom_not_the_batch_it_was_built_for() -> None:
     assert tested(put(random(5, 1, 8, 8))).shape == (5, 3, 6, 6)
 
 
+def test_several_bottoms_share_the_weights() -> None:
+    body = f'type: "Convolution" top: "a" top: "b" convolution_param {{ num_output: 2 kernel_size: 3 {FILLED} }}'
+    tested = module(body, (1, 2, 5, 5), (1, 2, 5, 5))
+    left, right = random(1, 2, 5, 5), random(1, 2, 5, 5, seed=9)
+    tops = tested(put(left), put(right))
+    for top, images in zip(tops, (left, right), strict=True):
+        assert close(top, F.conv2d(images, tested.blob("weight").cpu(), tested.blob("bias").cpu()))
+
+
 def test_a_layer_built_twice_from_one_seed_is_the_same() -> None:
     body = f'type: "Convolution" convolution_param {{ num_output: 2 kernel_size: 3 {FILLED} }}'
     images = random(1, 2, 5, 5)
