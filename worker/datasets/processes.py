@@ -23,6 +23,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 _ROOT = Path(__file__).resolve().parents[2]
 PYTHON_PATH = str(_ROOT)
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    # glibc gives each large block back to the system at once and fetches it anew for the next picture; keeping up to
+    # 128 MB saves a quarter of the time on photographs.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+}
 _TASKS_AHEAD = 3  # per process, so that none waits for the writer
 
 
@@ -84,7 +92,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_ROOT,
-            env=os.environ | {"PYTHONPATH": PYTHON_PATH, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env=os.environ | _ENVIRONMENT | {"PYTHONPATH": PYTHON_PATH},
         )
         self._stdin = cast(BinaryIO, self._process.stdin)
         self._stdout = cast(BinaryIO, self._process.stdout)
