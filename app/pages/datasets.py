@@ -16,6 +16,7 @@ from app.datasets import DatasetInUse, Filter
 from app.db import Dataset, Status
 from app.errors import messages_by_field
 from app.forms import Typed
+from app.image_sizes import original_sizes
 from app.pages import dataset_images, dataset_wizard
 from app.preprocessing import ResizeMode
 from app.schemas.datasets import RESIZE_MODES, DatasetChanges
@@ -133,6 +134,7 @@ def _show(
         "resize_mode": RESIZE_MODES[ResizeMode(dataset.options["resize_mode"])][0],
         "version": dataset_images.version_of(dataset),
         "size_bytes": files.size_bytes(),
+        "sizes": original_sizes(files.folder, list(dataset.splits), dataset_images.version_of(dataset)),
         "model_count": model_count,
         "models": models,
         "bars": _bars(dataset),

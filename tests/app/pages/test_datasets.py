@@ -288,6 +288,7 @@ def test_a_built_dataset_shows_splits_bars_mean_and_pictures(
     dataset = built.dataset_of(database, storage, upload, channels="color", width=12, height=10)
     page = client.get(f"/datasets/{dataset.id}").text
     assert "20 images in 2 classes · 12 × 10 color" in page
+    assert "All 20 images were 12 × 10 px." in page
     for text in ("training · 70.0 %", "validation · 10.0 %", "test · 20.0 %", "LMDB, PNG", "New model"):
         assert text in page
     assert f'src="/datasets/{dataset.id}/mean.png' in page
