@@ -74,7 +74,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(OverflowError, _too_big_a_number)
-    app.add_exception_handler(OperationalError, _database_away)
+    app.add_exception_handler(OperationalError, database_away)
     app.add_exception_handler(Exception, _our_fault)
 
 
@@ -86,26 +86,30 @@ def refusal(
     code: str = "",
     fields: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
-    error_id: str = "",
 ) -> Response:
     """The page or the JSON that says no."""
+    return _answer(request, ApiError(status_code, code, message, fields, headers))
+
+
+def _answer(request: Request, no: ApiError, error_id: str = "") -> Response:
+    """`error_id` is set for faults of our own: it is in the log too."""
     if is_api(request.url.path):
-        error: dict[str, Any] = {"code": code or CODES.get(status_code, "refused"), "message": message}
-        error["fields"] = dict(fields or {})
+        error: dict[str, Any] = {"code": no.code or CODES.get(no.status_code, "refused"), "message": no.message}
+        error["fields"] = no.fields
         if error_id:
             error["id"] = error_id
-        return JSONResponse({"error": error}, status_code=status_code, headers=dict(headers or {}))
+        return JSONResponse({"error": error}, status_code=no.status_code, headers=no.headers)
     response = render(
         request,
         "errors/error.html",
-        status_code=status_code,
-        code=status_code,
-        title=TITLES.get(status_code, HTTPStatus(status_code).phrase),
-        message=message,
-        fields=dict(fields or {}),
+        status_code=no.status_code,
+        code=no.status_code,
+        title=TITLES.get(no.status_code) or HTTPStatus(no.status_code).phrase,
+        message=no.message,
+        fields=no.fields,
         error_id=error_id,
     )
-    response.headers.update(dict(headers or {}))
+    response.headers.update(no.headers)
     return response
 
 
@@ -132,10 +136,7 @@ def _not_allowed(request: Request, error: Exception) -> Response:
 
 
 def _api_error(request: Request, error: Exception) -> Response:
-    found = cast(ApiError, error)
-    return refusal(
-        request, found.status_code, found.message, code=found.code, fields=found.fields, headers=found.headers
-    )
+    return _answer(request, cast(ApiError, error))
 
 
 def _not_valid(request: Request, error: Exception) -> Response:
@@ -165,18 +166,19 @@ def _too_big_a_number(request: Request, error: Exception) -> Response:
     return _our_fault(request, error)
 
 
-def _database_away(request: Request, error: Exception) -> Response:
+def database_away(request: Request, error: Exception) -> Response:
+    """The answer when the database cannot be asked or written just now."""
     error_id = _logged(request, error)
     if "disk is full" in str(error):
         message = "The server's disk is full; nothing was changed. Please delete something or make room."
-        return refusal(request, 507, message, error_id=error_id)
+        return _answer(request, ApiError(507, "", message), error_id)
     message = "The database is busy or away; nothing was changed. Please try again in a moment."
-    return refusal(request, 503, message, headers={"Retry-After": "5"}, error_id=error_id)
+    return _answer(request, ApiError(503, "", message, headers={"Retry-After": "5"}), error_id)
 
 
 def _our_fault(request: Request, error: Exception) -> Response:
     message = "This is a fault of the server, not yours. What you did may not have been saved."
-    response = refusal(request, 500, message, error_id=_logged(request, error))
+    response = _answer(request, ApiError(500, "", message), _logged(request, error))
     add_headers(response.headers, request.url.path)  # outside of all middleware nobody else would
     return response
 

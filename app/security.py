@@ -17,7 +17,7 @@ from typing import cast
 from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import csrf
 from app.accounts import has_users
 from app.db import Database
-from app.errors import is_api, refusal
+from app.errors import database_away, is_api, refusal
 from app.headers import add_headers
 from app.sessions import Visitor, cookie_name, find_api_token, find_session, write_seen
 from app.settings import Settings
@@ -118,7 +118,12 @@ class Gate:
 
     async def _admit(self, request: Request, send: Send) -> None:
         scope, receive = request.scope, request.receive
-        visitor = await run_in_threadpool(_identify, request)
+        try:
+            visitor = await run_in_threadpool(_identify, request)
+        except OperationalError as error:  # out here nobody else would turn it into an answer
+            request.state.user = None
+            await database_away(request, error)(scope, receive, send)
+            return
         is_sign_in = request.url.path in SIGN_IN_PAGES
         request.state.visitor = visitor
         request.state.user = visitor.user if visitor else None

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,6 +191,18 @@ def test_two_users_do_not_share_sessions(app: FastAPI, database: Database) -> No
         assert one.username in browser.get("/account").text
         sign_in(browser, database, two)
         assert two.username in browser.get("/account").text
+
+
+def test_a_database_that_is_away_is_said_plainly(app: FastAPI, client: Browser, tmp_path: Path) -> None:
+    present = app.state.database
+    app.state.database = Database(f"sqlite:///{tmp_path / 'nowhere' / 'none.sqlite3'}")
+    try:
+        page, answer = client.get("/"), client.get("/api/v1/jobs")
+    finally:
+        app.state.database = present
+    assert (page.status_code, answer.status_code) == (503, 503)
+    assert "try again" in page.text
+    assert answer.json()["error"]["code"] == "unavailable"
 
 
 def test_a_web_socket_is_closed(anonymous: TestClient) -> None:

@@ -45,7 +45,7 @@ export function send(file, { endpoint, metadata = {}, chunkBytes = 8 * 2 ** 20, 
         offset = null; // ask the server how much it has
         const wait = WAITS_MS[Math.min(failures, WAITS_MS.length - 1)];
         failures += 1;
-        say("waiting", `The line is cut; trying again in ${Math.ceil(wait / 1000)} s`);
+        say("waiting", `${error.status ? error.message.replace(/\.$/, "") : "The line is cut"}; trying again in ${Math.ceil(wait / 1000)} s`);
         await sleep(state, wait);
       }
     }
@@ -129,7 +129,7 @@ async function refusal(response) {
 
 /* 409 (other offset), 423 (another tab writes), 429 and faults of the server are tried again; the rest is an answer. */
 function judged(status, message) {
-  const error = new Error(message || `The server answered ${status}`);
+  const error = Object.assign(new Error(message || `The server answered ${status}`), { status });
   error.isFinal = status >= 400 && status < 500 && ![404, 408, 409, 410, 423, 429].includes(status);
   return error;
 }
