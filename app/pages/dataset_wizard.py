@@ -42,7 +42,7 @@ FIELDS = ("upload_id", "name", "description", *DEFAULTS, "submission")
 def new(request: Request, session: ReadSession, storage: StorageDep, upload: str = "", clone: str = "") -> HTMLResponse:
     values = _of_dataset(session, clone) if clone else _of_upload(session, storage, upload)
     values["submission"] = secrets.token_urlsafe(24)
-    return _wizard(request, session, values, {})
+    return _wizard(request, session, values, {}, is_guessed=not clone)
 
 
 @router.get("/datasets/new/_split")
@@ -78,7 +78,13 @@ def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typ
 
 
 def _wizard(
-    request: Request, session: Session, values: dict[str, str], errors: dict[str, str], status_code: int = 200
+    request: Request,
+    session: Session,
+    values: dict[str, str],
+    errors: dict[str, str],
+    *,
+    status_code: int = 200,
+    is_guessed: bool = False,
 ) -> HTMLResponse:
     upload = _find_upload(session, values.get("upload_id", ""))
     return render(
@@ -86,6 +92,7 @@ def _wizard(
         "datasets/new.html",
         status_code=status_code,
         form={"values": values, "errors": errors},
+        is_guessed=is_guessed,
         uploads=_ready_uploads(session, upload),
         upload=upload,
         preview=_preview(upload, values),

@@ -1,5 +1,5 @@
 /* The dataset form: redraws classes and counts per split when the upload or a percentage changes, and fills the fields
-   that nobody has touched with what the server guesses from the upload. */
+   that nobody has touched with what the server guesses from the upload (data-guesses: not in a form that came back). */
 
 import { request } from "../lib/request.js";
 
@@ -9,11 +9,11 @@ const WAIT_MS = 200;
 
 export function connect(form) {
   const preview = form.querySelector("[data-split-preview]");
-  const touched = new Set();
   let timer = null;
   let asked = 0;
+  let wantsGuess = false; // another upload was chosen, and its answer has not come yet
 
-  async function redraw(withGuess) {
+  async function redraw() {
     const values = new URLSearchParams(WATCHED.map((name) => [name, form.elements[name].value]));
     const turn = ++asked;
     let html;
@@ -27,21 +27,33 @@ export function connect(form) {
     template.innerHTML = html;
     const guess = template.content.querySelector("[data-guess]");
     preview.replaceChildren(template.content);
-    if (withGuess && guess) fill(guess.dataset);
+    if (wantsGuess && guess && "guesses" in form.dataset) fill(guess.dataset);
+    wantsGuess = false;
   }
 
   function fill(guess) {
     for (const name of GUESSED) {
-      if (!touched.has(name) && guess[name]) form.elements[name].value = guess[name];
+      const fields = form.querySelectorAll(`[name="${name}"]`);
+      if (!guess[name] || [...fields].some(isTouched)) continue;
+      form.elements[name].value = guess[name];
+      for (const field of fields) {
+        field.defaultValue = field.value;
+        field.defaultChecked = field.checked;
+      }
     }
   }
 
   form.addEventListener("input", (event) => {
     const name = event.target.name;
-    if (GUESSED.includes(name)) touched.add(name);
     if (!WATCHED.includes(name)) return;
     clearTimeout(timer);
-    timer = setTimeout(redraw, name === "upload_id" ? 0 : WAIT_MS, name === "upload_id");
+    wantsGuess ||= name === "upload_id";
+    timer = setTimeout(redraw, name === "upload_id" ? 0 : WAIT_MS);
   });
   return () => clearTimeout(timer);
+}
+
+/* Also what was typed before this script had arrived. */
+function isTouched(field) {
+  return field.type === "radio" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
 }
