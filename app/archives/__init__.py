@@ -7,6 +7,6 @@ Nothing is ever unpacked by name. Not here: receiving the file (`app/uploads.py`
 
 from app.archives.contents import ClassCount, Contents, inspect
 from app.archives.errors import ArchiveError
-from app.archives.reading import Archive, open_archive
+from app.archives.reading import Archive, OpenTable, open_archive, open_table
 
-__all__ = ["Archive", "ArchiveError", "ClassCount", "Contents", "inspect", "open_archive"]
+__all__ = ["Archive", "ArchiveError", "ClassCount", "Contents", "OpenTable", "inspect", "open_archive", "open_table"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.archives.errors import ArchiveError
+from app.archives.errors import ArchiveError, shown
 from app.archives.folders import ClassFolders, class_folders
 from app.archives.kind import Kind, archive_kind
 from app.archives.limits import BOMB_TOTAL_BYTES, BOMB_TOTAL_RATIO, MAX_CLASSES
@@ -52,13 +53,14 @@ class Contents:
         }
 
 
-def inspect(path: Path, filename: str) -> Contents:
+def inspect(path: Path, filename: str, within: str = "") -> Contents:
     """What the archive at `path` holds; raises ArchiveError with a message for the user.
 
-    `filename` is what the user called the file; it is only used in messages.
+    `filename` is what the user called the file; it is only used in messages. `within` is a folder inside the archive:
+    only what lies below it is looked at.
     """
     kind = archive_kind(path, filename)
-    return describe(kind, read_table(path, kind))[0]
+    return describe(kind, read_table(path, kind), within)[0]
 
 
 def read_table(path: Path, kind: Kind, spool: Callable[[Unpacked], None] | None = None) -> PictureTable:
@@ -82,12 +84,12 @@ def read_table(path: Path, kind: Kind, spool: Callable[[Unpacked], None] | None 
     return table
 
 
-def describe(kind: Kind, table: PictureTable) -> tuple[Contents, ClassFolders]:
+def describe(kind: Kind, table: PictureTable, within: str = "") -> tuple[Contents, ClassFolders]:
     """Contents and class folders of a table; raises ArchiveError when there is no picture in a class folder."""
     if table.entries == 0:
         raise ArchiveError("The archive is empty; expected one folder of pictures per class.")
-    counts = table.folder_counts()
-    found = class_folders([folder.parts for folder in table.folders], counts)
+    folders, counts = _below(table, within)
+    found = class_folders(folders, counts)
     per_class = [0] * len(found.names)
     outside = 0
     for number, count in zip(found.class_of, counts, strict=True):
@@ -104,6 +106,19 @@ def describe(kind: Kind, table: PictureTable) -> tuple[Contents, ClassFolders]:
         kind.value, classes, sum(per_class), skipped, found.wrapper, table.unpacked_bytes, found.split_folders
     )
     return contents, found
+
+
+def _below(table: PictureTable, within: str) -> tuple[list[tuple[str, ...]], list[int]]:
+    """Folders relative to `within` and their counts; those elsewhere count as empty."""
+    folders, counts = [folder.parts for folder in table.folders], table.folder_counts()
+    top = tuple(part for part in unicodedata.normalize("NFC", within).split("/") if part)
+    if not top:
+        return folders, counts
+    inside = [parts[: len(top)] == top for parts in folders]
+    if not any(count for count, is_inside in zip(counts, inside, strict=True) if is_inside):
+        raise ArchiveError(f"There is no folder {shown(within)} with pictures in the archive.")
+    relative = [parts[len(top) :] if is_inside else () for parts, is_inside in zip(folders, inside, strict=True)]
+    return relative, [count if is_inside else 0 for count, is_inside in zip(counts, inside, strict=True)]
 
 
 def _refuse_unusable(table: PictureTable, found: ClassFolders, outside: int) -> None:

@@ -11,6 +11,7 @@ import bz2
 import lzma
 import os
 import struct
+import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -33,9 +34,7 @@ _LOCAL_HEADER_BYTES = 30
 _NAME_GUESS_BYTES = 160
 
 
-ENTRY = np.dtype(
-    [("label", "i4"), ("offset", "u8"), ("packed", "u8"), ("size", "u8"), ("method", "u1"), ("checksum", "u4")]
-)
+ENTRY = np.dtype([("offset", "u8"), ("packed", "u8"), ("size", "u8"), ("method", "u1"), ("checksum", "u4")])
 
 
 class DamagedEntry(Exception):
@@ -60,16 +59,30 @@ class Archive:
         return np.frombuffer(values, values.typecode)
 
     def entries(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """What `read_picture` needs of `rows`, and their labels, as an array of `ENTRY`."""
+        """What `read_picture` needs of `rows`, as an array of `ENTRY`."""
         entries = np.empty(len(rows), ENTRY)
-        entries["label"] = self.label[rows]
-        for name in ENTRY.names[1:]:  # type: ignore[index]
+        for name in ENTRY.names or ():
             entries[name] = self.column(name)[rows]
         return entries
 
 
+@dataclass(frozen=True)
+class OpenTable:
+    """A checked archive, open for reading; several `Archive`s may be views of it."""
+
+    kind: Kind
+    table: PictureTable
+    data_path: Path
+
+    def view(self, within: str = "") -> Archive:
+        """The pictures in class folders below the folder `within`."""
+        contents, found = describe(self.kind, self.table, within)
+        class_of = np.asarray(found.class_of, np.int32)
+        return Archive(self.data_path, contents, self.table, class_of[np.frombuffer(self.table.folder, np.uint32)])
+
+
 @contextmanager
-def open_archive(path: Path, filename: str, spool_dir: Path) -> Iterator[Archive]:
+def open_table(path: Path, filename: str, spool_dir: Path) -> Iterator[OpenTable]:
     """Opens and checks an archive; a compressed tar is unpacked into `spool_dir` for as long as it is open."""
     kind = archive_kind(path, filename)
     with ExitStack() as stack:
@@ -77,7 +90,7 @@ def open_archive(path: Path, filename: str, spool_dir: Path) -> Iterator[Archive
         if kind in (Kind.ZIP, Kind.TAR):
             table = read_table(path, kind)
         else:
-            data_path = spool_dir / "unpacked.tar"
+            data_path = spool_dir / f"unpacked-{uuid.uuid4().hex[:8]}.tar"
             stack.callback(data_path.unlink, missing_ok=True)
             spool_file = stack.enter_context(data_path.open("wb"))
 
@@ -86,10 +99,14 @@ def open_archive(path: Path, filename: str, spool_dir: Path) -> Iterator[Archive
 
             table = read_table(path, kind, spool)
             spool_file.flush()
-        contents, found = describe(kind, table)
-        class_of = np.asarray(found.class_of, np.int32)
-        label = class_of[np.frombuffer(table.folder, np.uint32)]
-        yield Archive(data_path, contents, table, label)
+        yield OpenTable(kind, table, data_path)
+
+
+@contextmanager
+def open_archive(path: Path, filename: str, spool_dir: Path, within: str = "") -> Iterator[Archive]:
+    """The pictures of an archive, as `open_table` opens it."""
+    with open_table(path, filename, spool_dir) as opened:
+        yield opened.view(within)
 
 
 def read_picture(descriptor: int, offset: int, packed: int, size: int, method: int, checksum: int) -> bytes:

@@ -17,20 +17,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.archives import Archive, ArchiveError, open_archive
-from app.split import class_problem, percent_problem
+from app.archives import ArchiveError
+from app.split import SPLITS, percent_problem
 from app.version import VERSION
 from worker.datasets.encoding_job import EncodingJob, EncodingTask
 from worker.datasets.errors import BuildStopped, DatasetError
+from worker.datasets.listing import Listing, Rows, open_listing, without_small_classes
 from worker.datasets.mean import channel_means, mean_image, write_mean
 from worker.datasets.processes import pool
 from worker.datasets.progress import Reporter
-from worker.datasets.spec import BuildProgress, BuildResult, BuildSpec, SplitCounts
-from worker.datasets.split import Rows, divide
+from worker.datasets.spec import BuildProgress, BuildResult, BuildSpec, Source, SplitCounts
+from worker.datasets.split import divide
 from worker.datasets.split_writer import SkippedFile, SplitWriter
 from worker.datasets.workplace import MANIFEST, workplace
 
-__all__ = ["BuildProgress", "BuildResult", "BuildSpec", "BuildStopped", "DatasetError", "SplitCounts", "build"]
+__all__ = [
+    "BuildProgress",
+    "BuildResult",
+    "BuildSpec",
+    "BuildStopped",
+    "DatasetError",
+    "Source",
+    "SplitCounts",
+    "build",
+]
 
 MAX_SIDE = 8192
 _TASK_PICTURES = 256
@@ -46,8 +56,8 @@ def build(
     reporter = Reporter(on_progress, should_stop)
     reporter.phase("scanning", 0)
     try:
-        with workplace(spec.out_dir) as folder, open_archive(spec.archive, spec.filename, folder) as archive:
-            return _build_in(folder, spec, archive, reporter, started)
+        with workplace(spec.out_dir) as folder, open_listing(spec, folder) as listing:
+            return _build_in(folder, spec, listing, reporter, started)
     except ArchiveError as error:
         raise DatasetError(str(error)) from error
 
@@ -56,20 +66,25 @@ def _check(spec: BuildSpec) -> None:
     problem = percent_problem(*spec.percents)
     if problem:
         raise DatasetError(problem)
+    for split in spec.whole_splits:
+        if spec.percents[SPLITS.index(split)] > 0:
+            raise DatasetError(f"{split} has a folder of its own, so its share must be 0 %.")
+    if spec.max_per_class is not None and spec.max_per_class < max(1, spec.min_per_class):
+        raise DatasetError(
+            f"At most {spec.max_per_class} images per class is less than the minimum, {spec.min_per_class}."
+        )
     if not (1 <= spec.width <= MAX_SIDE and 1 <= spec.height <= MAX_SIDE):
         raise DatasetError(f"Width and height must be 1 to {MAX_SIDE:,} pixels; found {spec.width} × {spec.height}.")
 
 
-def _build_in(folder: Path, spec: BuildSpec, archive: Archive, reporter: Reporter, started: float) -> BuildResult:
-    classes = [entry.name for entry in archive.contents.classes]
-    problem = class_problem(((entry.name, entry.count) for entry in archive.contents.classes), *spec.percents)
-    if problem:
-        raise DatasetError(problem)
-    division = divide(archive, spec.percents, spec.seed)
+def _build_in(folder: Path, spec: BuildSpec, listing: Listing, reporter: Reporter, started: float) -> BuildResult:
+    listing = without_small_classes(listing, spec.min_per_class)
+    classes = listing.classes
+    division = divide(listing, spec)
     reporter.phase("encoding", sum(len(rows) for rows in division.values()))
     with (folder / "skipped.csv").open("w", encoding="utf-8", newline="") as file:
         skipped = SkippedFile(file)
-        splits, digest, pixel_sum = _encode(folder, spec, archive, division, skipped, reporter)
+        splits, digest, pixel_sum = _encode(folder, spec, listing, division, skipped, reporter)
     _refuse_empty_classes(classes, splits, skipped)
     reporter.phase("mean", 1)
     mean = mean_image(pixel_sum, splits["train"].count)
@@ -77,7 +92,7 @@ def _build_in(folder: Path, spec: BuildSpec, archive: Archive, reporter: Reporte
     reporter.phase("finishing", 1)
     (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
     result = BuildResult(classes, splits, skipped.count, digest, channel_means(mean))
-    manifest = _manifest(spec, archive, result, skipped, time.monotonic() - started)
+    manifest = _manifest(spec, listing, result, skipped, time.monotonic() - started)
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     return result
 
@@ -85,14 +100,20 @@ def _build_in(folder: Path, spec: BuildSpec, archive: Archive, reporter: Reporte
 def _encode(
     folder: Path,
     spec: BuildSpec,
-    archive: Archive,
+    listing: Listing,
     division: dict[str, Rows],
     skipped: SkippedFile,
     reporter: Reporter,
 ) -> tuple[dict[str, SplitCounts], str, NDArray[np.uint64]]:
     """Writes every split; gives their counts, the content hash and the sum of the training pictures."""
     job = EncodingJob(
-        archive.data_path, spec.channels, spec.width, spec.height, spec.resize_mode, spec.encoding, spec.jpeg_quality
+        [archive.data_path for archive in listing.archives],
+        spec.channels,
+        spec.width,
+        spec.height,
+        spec.resize_mode,
+        spec.encoding,
+        spec.jpeg_quality,
     )
     splits: dict[str, SplitCounts] = {}
     digest = hashlib.sha256(f"{spec.channels} {spec.width}×{spec.height} {spec.encoding}\n".encode())
@@ -100,9 +121,9 @@ def _encode(
     with ExitStack() as stack:
         replies = stack.enter_context(pool(job, max(1, spec.processes)))
         for split, rows in division.items():
-            parts = list(_parts(archive, rows))
-            tasks = (EncodingTask(archive.entries(rows[start:stop]), split == "train") for start, stop in parts)
-            with SplitWriter(folder, split, archive, skipped) as writer:
+            parts = list(_parts(listing, rows))
+            tasks = (EncodingTask(listing.pictures(rows[start:stop]), split == "train") for start, stop in parts)
+            with SplitWriter(folder, split, listing, skipped) as writer:
                 for (start, stop), encoded in zip(parts, replies(tasks), strict=True):
                     writer.add(rows[start:stop], encoded)
                     if encoded.pixel_sum is not None:
@@ -113,9 +134,9 @@ def _encode(
     return splits, digest.hexdigest(), pixel_sum
 
 
-def _parts(archive: Archive, rows: Rows) -> Iterator[tuple[int, int]]:
+def _parts(listing: Listing, rows: Rows) -> Iterator[tuple[int, int]]:
     """Cuts `rows` into tasks of at most `_TASK_PICTURES` pictures and about `_TASK_BYTES` bytes."""
-    ends = np.cumsum(archive.column("size")[rows])
+    ends = np.cumsum(listing.size_bytes(rows))
     start = 0
     while start < len(rows):
         before = ends[start - 1] if start else 0
@@ -138,12 +159,14 @@ def _refuse_empty_classes(classes: list[str], splits: dict[str, SplitCounts], sk
 
 
 def _manifest(
-    spec: BuildSpec, archive: Archive, result: BuildResult, skipped: SkippedFile, duration_s: float
+    spec: BuildSpec, listing: Listing, result: BuildResult, skipped: SkippedFile, duration_s: float
 ) -> dict[str, Any]:
     return {
         "format": 1,
         "name": spec.name,
-        "source": {"filename": spec.filename, "size_bytes": spec.archive.stat().st_size, **archive.contents.to_dict()},
+        "sources": _sources(spec, listing),
+        "unknown_classes": listing.unknown_classes,
+        "small_classes": listing.small_classes,
         "preprocessing": {
             "channels": spec.channels,
             "channel_order": "gray" if spec.channels.number == 1 else "bgr",
@@ -153,6 +176,8 @@ def _manifest(
         },
         "percents": dict(zip(("train", "val", "test"), spec.percents, strict=True)),
         "seed": spec.seed,
+        "min_per_class": spec.min_per_class,
+        "max_per_class": spec.max_per_class,
         "encoding": spec.encoding,
         "jpeg_quality": spec.jpeg_quality if spec.encoding == "jpeg" else None,
         "classes": result.classes,
@@ -167,3 +192,18 @@ def _manifest(
         "made_by": {"trainyard": VERSION},
         "duration_s": round(duration_s, 2),
     }
+
+
+def _sources(spec: BuildSpec, listing: Listing) -> list[dict[str, Any]]:
+    sources = [Source(spec.archive, spec.filename, spec.within), *spec.more, *spec.whole_splits.values()]
+    splits = [None] * (1 + len(spec.more)) + list(spec.whole_splits)
+    return [
+        {
+            "filename": source.filename,
+            "within": source.within,
+            "split": split,
+            "size_bytes": source.path.stat().st_size,
+            **archive.contents.to_dict(),
+        }
+        for source, split, archive in zip(sources, splits, listing.archives, strict=True)
+    ]

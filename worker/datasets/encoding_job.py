@@ -25,14 +25,14 @@ _STARTS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8"}
 class EncodingTask:
     """Some pictures of one split."""
 
-    entries: NDArray[Any]  # of app.archives.reading.ENTRY
+    pictures: NDArray[Any]  # of worker.datasets.listing.PICTURE
     with_sum: bool
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.pictures)
 
     def part(self, start: int, stop: int) -> EncodingTask:
-        return EncodingTask(self.entries[start:stop], self.with_sum)
+        return EncodingTask(self.pictures[start:stop], self.with_sum)
 
 
 @dataclass
@@ -51,23 +51,21 @@ class Encoded:
 
 @dataclass
 class EncodingJob:
-    data_path: Path
+    data_paths: list[Path]
     channels: Channels
     width: int
     height: int
     resize_mode: ResizeMode
     encoding: Encoding
     jpeg_quality: int
-    _descriptor: int | None = None
+    _descriptors: dict[int, int] = field(default_factory=dict)
 
     def run(self, task: EncodingTask) -> Encoded:
-        if self._descriptor is None:
-            self._descriptor = os.open(self.data_path, os.O_RDONLY)
         done = Encoded()
         all_pixels: list[NDArray[np.uint8]] = []
-        for index, (label, *entry) in enumerate(task.entries.tolist()):
+        for index, (label, part, *entry) in enumerate(task.pictures.tolist()):
             try:
-                source = read_picture(self._descriptor, *entry)
+                source = read_picture(self._descriptor(part), *entry)
                 picture = load_picture(source, self.channels, self.width, self.height, self.resize_mode)
             except (DamagedEntry, ImageError) as error:
                 done.skipped.append((index, str(error)))
@@ -85,6 +83,11 @@ class EncodingJob:
         if task.with_sum and all_pixels:
             done.pixel_sum = np.sum(all_pixels, axis=0, dtype=np.uint32)
         return done
+
+    def _descriptor(self, part: int) -> int:
+        if part not in self._descriptors:
+            self._descriptors[part] = os.open(self.data_paths[part], os.O_RDONLY)
+        return self._descriptors[part]
 
     def _as_it_is(self, source: bytes, picture: Picture) -> bytes | None:
         """The source file when it is what would be stored anyway: nothing is lost by encoding again, nor time."""

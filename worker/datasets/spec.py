@@ -19,8 +19,22 @@ def available_processes() -> int:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where pictures come from: an archive, or what lies below the folder `within` of it."""
+
+    path: Path
+    filename: str
+    within: str = ""
+
+
+@dataclass(frozen=True)
 class BuildSpec:
-    """One dataset. The percentages add up to 100; `seed` decides the split and the order."""
+    """One dataset. The percentages add up to 100; `seed` decides the split and the order.
+
+    `archive` and `more` are divided by the percentages; `val` and `test` are whole splits of their own, whose share
+    is then 0. Classes with fewer pictures than `min_per_class` are left out, of those with more than `max_per_class`
+    a seeded sample is taken.
+    """
 
     archive: Path
     filename: str
@@ -37,10 +51,20 @@ class BuildSpec:
     seed: int = 1
     processes: int = field(default_factory=available_processes)
     jpeg_quality: int = 90
+    within: str = ""  # of `archive`
+    more: tuple[Source, ...] = ()
+    val: Source | None = None
+    test: Source | None = None
+    min_per_class: int = 1
+    max_per_class: int | None = None
 
     @property
     def percents(self) -> tuple[float, float, float]:
         return self.train_percent, self.val_percent, self.test_percent
+
+    @property
+    def whole_splits(self) -> dict[str, Source]:
+        return {split: source for split, source in (("val", self.val), ("test", self.test)) if source is not None}
 
 
 @dataclass(frozen=True)

@@ -7,45 +7,74 @@ tar.gz of the same folders give the same dataset.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.archives import Archive
-from app.split import SPLITS, split_counts
+from app.split import SPLITS, class_problem, split_counts
+from worker.datasets.errors import DatasetError
+from worker.datasets.listing import TO_DIVIDE, Listing, Rows
+from worker.datasets.spec import BuildSpec
 
-Rows = NDArray[np.int64]  # rows of the archive's table
 
-
-def divide(archive: Archive, percents: tuple[float, float, float], seed: int) -> dict[str, Rows]:
-    """Rows per split, in the order in which they are stored; splits without a share are left out."""
+def divide(listing: Listing, spec: BuildSpec) -> dict[str, Rows]:
+    """Pictures per split, in the order in which they are stored; splits without pictures to come are left out."""
+    problem = class_problem(_limited(listing.counts(), spec), *spec.percents)
+    if problem:
+        raise DatasetError(problem)
     parts: dict[str, list[Rows]] = {split: [] for split in SPLITS}
-    by_class = np.argsort(archive.label, kind="stable")
-    bounds = np.searchsorted(archive.label[by_class], np.arange(len(archive.contents.classes) + 1))
-    for number, entry in enumerate(archive.contents.classes):
-        rows = by_path(archive, by_class[bounds[number] : bounds[number + 1]])
-        rows = rows[random_state(seed, "class", entry.name).permutation(len(rows))]
+    group = _groups(listing)
+    for number, name in enumerate(listing.classes):
+        rows = _drawn(listing, group(number, TO_DIVIDE), random_state(spec.seed, "class", name))[: spec.max_per_class]
         start = 0
-        for split, count in zip(SPLITS, split_counts(len(rows), *percents), strict=True):
+        for split, count in zip(SPLITS, split_counts(len(rows), *spec.percents), strict=True):
             parts[split].append(rows[start : start + count])
             start += count
+        for split in spec.whole_splits:
+            whole = group(number, SPLITS.index(split))
+            random = random_state(spec.seed, "class", split, name)
+            parts[split].append(_drawn(listing, whole, random)[: spec.max_per_class])
+    division = {split: np.concatenate(rows) for split, rows in parts.items()}
+    for split in spec.whole_splits:
+        if len(division[split]) == 0:
+            raise DatasetError(f"The folder for {split} holds no pictures of the training classes.")
     return {
-        split: _shuffled(np.concatenate(rows), random_state(seed, "order", split))
-        for split, rows in parts.items()
-        if percents[SPLITS.index(split)] > 0
+        split: _shuffled(division[split], random_state(spec.seed, "order", split))
+        for split in SPLITS
+        if spec.percents[SPLITS.index(split)] > 0 or split in spec.whole_splits
     }
-
-
-def by_path(archive: Archive, rows: Rows) -> Rows:
-    """`rows` sorted by path inside the archive."""
-    paths = [archive.table.path_bytes(row) for row in rows.tolist()]
-    return rows[np.array(sorted(range(len(paths)), key=paths.__getitem__), np.int64)]
 
 
 def random_state(seed: int, *purpose: str) -> np.random.RandomState:
     """A stream of its own for each purpose. RandomState, because its numbers are frozen for ever (NEP 19)."""
     digest = hashlib.sha256("\0".join((str(seed), *purpose)).encode()).digest()
     return np.random.RandomState(np.frombuffer(digest, np.uint32))
+
+
+def _limited(counts: list[tuple[str, int]], spec: BuildSpec) -> list[tuple[str, int]]:
+    if spec.max_per_class is None:
+        return counts
+    return [(name, min(count, spec.max_per_class)) for name, count in counts]
+
+
+def _groups(listing: Listing) -> Callable[[int, int], Rows]:
+    """A function (class, split) → the pictures of that class that lie in that split or are to be divided."""
+    key = listing.label.astype(np.int64) * (len(SPLITS) + 1) + listing.split + 1
+    order = np.argsort(key, kind="stable")
+    in_order = key[order]
+
+    def group(label: int, split: int) -> Rows:
+        wanted = label * (len(SPLITS) + 1) + split + 1
+        return order[np.searchsorted(in_order, wanted) : np.searchsorted(in_order, wanted, side="right")]
+
+    return group
+
+
+def _drawn(listing: Listing, rows: Rows, random: np.random.RandomState) -> Rows:
+    """`rows` in a random order that only their paths decide."""
+    paths = [listing.path_bytes(row) for row in rows.tolist()]
+    by_path = rows[np.array(sorted(range(len(paths)), key=paths.__getitem__), np.int64)]
+    return _shuffled(by_path, random)
 
 
 def _shuffled(rows: Rows, random: np.random.RandomState) -> Rows:

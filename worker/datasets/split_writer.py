@@ -14,9 +14,9 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from app.archives import Archive
 from app.lmdb_reader import INDEX_DTYPE
 from worker.datasets.encoding_job import Encoded
+from worker.datasets.listing import Listing
 from worker.datasets.lmdb_writer import LmdbWriter
 from worker.datasets.spec import SplitCounts
 
@@ -24,9 +24,9 @@ from worker.datasets.spec import SplitCounts
 class SplitWriter:
     """Takes the encoded pictures of one split in order. `folder` is the dataset's."""
 
-    def __init__(self, folder: Path, split: str, archive: Archive, skipped: SkippedFile) -> None:
-        self._folder, self._split, self._archive, self._skipped = folder, split, archive, skipped
-        self._per_class = np.zeros(len(archive.contents.classes), np.int64)
+    def __init__(self, folder: Path, split: str, listing: Listing, skipped: SkippedFile) -> None:
+        self._folder, self._split, self._listing, self._skipped = folder, split, listing, skipped
+        self._per_class = np.zeros(len(listing.classes), np.int64)
         self._index = {name: array("Q") for name in INDEX_DTYPE.names or ()}
         self._digest = hashlib.sha256()
         self._list_bytes = 0
@@ -39,17 +39,17 @@ class SplitWriter:
         """`rows` are those of the task that `encoded` answers."""
         for place, index in enumerate(encoded.index):
             row = int(rows[index])
-            label = int(self._archive.label[row])
+            label = int(self._listing.label[row])
             self._lmdb.append(encoded.data[place])
             self._digest.update(encoded.digests[place] + label.to_bytes(4, "little"))
-            line = b"%s %d\n" % (self._archive.table.path_bytes(row), label)
+            line = b"%s %d\n" % (self._listing.path_bytes(row), label)
             self._list.write(line)
             self._add_to_index(label, *encoded.sizes[place], encoded.stored_bytes[place])
             self._list_bytes += len(line)
             self._per_class[label] += 1
         self._skipped.notes += encoded.notes
         for index, reason in encoded.skipped:
-            self._skipped.add(self._archive.table.path(int(rows[index])), reason)
+            self._skipped.add(self._listing.path(int(rows[index])), reason)
 
     def finish(self) -> tuple[SplitCounts, bytes]:
         """The counts, and the digest of pixels and labels in order."""

@@ -20,7 +20,7 @@ def read_all(path: Path, spool: Path) -> dict[str, bytes | str]:
     """{path inside: bytes, or the reason why not}"""
     found: dict[str, bytes | str] = {}
     with open_archive(path, path.name, spool) as archive, archive.data_path.open("rb") as file:
-        for row, (_, *entry) in enumerate(archive.entries(archive.all_rows()).tolist()):
+        for row, entry in enumerate(archive.entries(archive.all_rows()).tolist()):
             try:
                 found[archive.table.path(row)] = read_picture(file.fileno(), *entry)
             except DamagedEntry as error:

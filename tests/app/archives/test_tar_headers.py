@@ -63,7 +63,7 @@ def test_pictures_are_read_in_any_order(kind: str, tmp_path: Path) -> None:
     path.write_bytes(PACKERS[kind](tar_bytes(classes(member("dogs/2.png", b"last" * 5000)))))
     with open_archive(path, "pictures", tmp_path) as archive, archive.data_path.open("rb") as file:
         entries = archive.entries(np.array([3, 0])).tolist()
-        assert [read_picture(file.fileno(), *entry) for _, *entry in entries] == [b"last" * 5000, b"one"]
+        assert [read_picture(file.fileno(), *entry) for entry in entries] == [b"last" * 5000, b"one"]
     assert sorted(found.name for found in tmp_path.iterdir()) == ["pictures"]
 
 
@@ -195,7 +195,7 @@ def test_the_last_of_entries_with_one_path_counts(tmp_path: Path) -> None:
     contents = inspect(path, "pictures.tar")
     assert contents.image_count == 3
     with open_archive(path, "pictures.tar", tmp_path) as archive, archive.data_path.open("rb") as file:
-        data = {read_picture(file.fileno(), *entry) for _, *entry in archive.entries(archive.all_rows()).tolist()}
+        data = {read_picture(file.fileno(), *entry) for entry in archive.entries(archive.all_rows()).tolist()}
     assert data == {b"newer", b"x"}
 
 

@@ -209,7 +209,7 @@ def test_the_manifest_says_what_was_made(tmp_path: Path) -> None:
     assert manifest["seed"] == 7
     assert manifest["splits"]["train"]["per_class"] == result.splits["train"].per_class
     assert manifest["notes"] == {"16-bit grey, scaled from 0–65,535 to 0–255": 1}
-    assert manifest["source"]["filename"] == "pets.zip"
+    assert manifest["sources"][0]["filename"] == "pets.zip"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""All pictures of a build in one numbering, whatever they come from: one archive or several, with classes in common.
+
+A picture is a number here; where it lies is known to the archive it comes from. The classes are those of the sources
+that are divided; sources that are a whole split (another folder for validation or testing) are matched to them by name.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.archives import Archive, ArchiveError, OpenTable, open_table
+from app.archives.reading import ENTRY
+from app.split import SPLITS
+from worker.datasets.errors import DatasetError
+from worker.datasets.spec import BuildSpec, Source
+
+Rows = NDArray[np.int64]
+TO_DIVIDE = -1
+
+# What a picture process needs of a picture; `part` says in which file the offset lies.
+PICTURE = np.dtype([("label", "i4"), ("part", "u2"), *((name, ENTRY[name]) for name in ENTRY.names or ())])
+
+
+@dataclass(frozen=True)
+class Listing:
+    """`label`, `split` and `part` have one value per picture."""
+
+    classes: list[str]
+    archives: list[Archive]
+    label: NDArray[np.int32]
+    split: NDArray[np.int8]  # index in SPLITS, or TO_DIVIDE
+    part: NDArray[np.uint16]  # index in archives
+    row: Rows  # of the archive's table
+    unknown_classes: dict[str, int] = field(default_factory=dict)  # of whole splits: name → pictures left out
+    small_classes: dict[str, int] = field(default_factory=dict)  # left out for having too few: name → pictures
+    prefixes: tuple[str, ...] = ("",)  # what precedes the paths of each archive in lists
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def path_bytes(self, number: int) -> bytes:
+        part = int(self.part[number])
+        return self.prefixes[part].encode() + self.archives[part].table.path_bytes(int(self.row[number]))
+
+    def path(self, number: int) -> str:
+        return self.path_bytes(number).decode("utf-8")
+
+    def pictures(self, numbers: Rows) -> NDArray[Any]:
+        """What the picture processes need, as an array of `PICTURE`."""
+        pictures = np.empty(len(numbers), PICTURE)
+        pictures["label"], pictures["part"] = self.label[numbers], self.part[numbers]
+        for part, archive in enumerate(self.archives):
+            here = np.flatnonzero(self.part[numbers] == part)
+            entries = archive.entries(self.row[numbers[here]])
+            for name in ENTRY.names or ():
+                pictures[name][here] = entries[name]
+        return pictures
+
+    def size_bytes(self, numbers: Rows) -> NDArray[np.uint64]:
+        return np.asarray(self.pictures(numbers)["size"])
+
+    def counts(self, split: int = TO_DIVIDE) -> list[tuple[str, int]]:
+        """(class, pictures) of one split, or of those that are still to be divided."""
+        found = np.bincount(self.label[self.split == split], minlength=len(self.classes))
+        return [(name, int(count)) for name, count in zip(self.classes, found, strict=True)]
+
+
+@contextmanager
+def open_listing(spec: BuildSpec, spool_dir: Path) -> Iterator[Listing]:
+    """Opens and checks every source of `spec`; compressed tars are unpacked into `spool_dir` for as long as needed."""
+    sources = [
+        (TO_DIVIDE, Source(spec.archive, spec.filename, spec.within)),
+        *((TO_DIVIDE, more) for more in spec.more),
+    ]
+    sources += [(SPLITS.index(split), source) for split, source in spec.whole_splits.items()]
+    with ExitStack() as stack:
+        tables: dict[Path, OpenTable] = {}
+        archives = []
+        for _, source in sources:
+            if source.path not in tables:
+                tables[source.path] = stack.enter_context(open_table(source.path, source.filename, spool_dir))
+            archives.append(_view(tables[source.path], source))
+        yield _combined([split for split, _ in sources], [source for _, source in sources], archives)
+
+
+def _view(opened: OpenTable, source: Source) -> Archive:
+    try:
+        return opened.view(source.within)
+    except ArchiveError as error:
+        raise DatasetError(f"{source.filename}: {error}" if source.within else str(error)) from error
+
+
+def _combined(splits: list[int], sources: list[Source], archives: list[Archive]) -> Listing:
+    divided = [archive for split, archive in zip(splits, archives, strict=True) if split == TO_DIVIDE]
+    classes = sorted({entry.name for archive in divided for entry in archive.contents.classes})
+    number_of = {name: number for number, name in enumerate(classes)}
+    unknown: dict[str, int] = {}
+    columns: list[tuple[NDArray[Any], ...]] = []
+    for part, (split, archive) in enumerate(zip(splits, archives, strict=True)):
+        names = [entry.name for entry in archive.contents.classes]
+        numbers = np.array([number_of.get(name, -1) for name in names] + [-1], np.int32)
+        for entry in archive.contents.classes:
+            if entry.name not in number_of:
+                unknown[entry.name] = unknown.get(entry.name, 0) + entry.count
+        label = numbers[archive.label]
+        rows = np.flatnonzero(label >= 0)
+        columns.append((label[rows], np.full(len(rows), split, "i1"), np.full(len(rows), part, "u2"), rows))
+    label, split_of, part_of, row = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return Listing(classes, archives, label, split_of, part_of, row, unknown, prefixes=_prefixes(sources))
+
+
+def _prefixes(sources: list[Source]) -> tuple[str, ...]:
+    """Nothing when all pictures come from one file; else its name, numbered when two files share it."""
+    paths = list(dict.fromkeys(source.path for source in sources))
+    if len(paths) == 1:
+        return ("",) * len(sources)
+    names = [unicodedata.normalize("NFC", source.filename).replace("/", "_") for source in sources]
+    shared = {name for name in names if len({s.path for s, n in zip(sources, names, strict=True) if n == name}) > 1}
+    return tuple(
+        f"{name}#{paths.index(source.path) + 1}/" if name in shared else f"{name}/"
+        for name, source in zip(names, sources, strict=True)
+    )
+
+
+def without_small_classes(listing: Listing, minimum: int) -> Listing:
+    """The listing without classes that have fewer than `minimum` pictures to divide."""
+    counts = listing.counts()
+    small = {name: count for name, count in counts if count < minimum}
+    if not small:
+        return listing
+    keep = np.array([name not in small for name in listing.classes])
+    label = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.int32)[listing.label]
+    rows = np.flatnonzero(label >= 0)
+    columns = {name: getattr(listing, name)[rows] for name in ("split", "part", "row")}
+    classes = [name for name in listing.classes if name not in small]
+    return replace(listing, classes=classes, label=label[rows], small_classes=small, **columns)
