@@ -13,9 +13,9 @@
    Colours are tokens, e.g. line: {color: "var(--series-1)"}. <input type="checkbox" data-log="loss"> makes y logarithmic;
    an element with [data-chart-state] says when the line is lost. The event "chart:load" {detail: {url}} loads another. */
 
+import { isLog, payload, say, tell } from "../lib/chart-element.js";
 import { listen } from "../lib/events.js";
 import { onThemeChange } from "../lib/colors.js";
-import { getJson } from "../lib/request.js";
 import { linkAxes, panel } from "../lib/panels.js";
 
 export function connect(element) {
@@ -107,22 +107,4 @@ export function connect(element) {
     endTheme();
     panels.forEach((one) => one.remove());
   };
-}
-
-async function payload(element) {
-  if (element.dataset.url) return getJson(element.dataset.url);
-  return JSON.parse(element.querySelector('script[type="application/json"]').textContent);
-}
-
-function isLog(element, name) {
-  return element.querySelector(`[data-log="${name}"]`)?.checked ?? false;
-}
-
-function tell(name, detail) {
-  document.dispatchEvent(new CustomEvent(name, { detail }));
-}
-
-function say(element, text) {
-  const place = element.querySelector("[data-chart-state]");
-  if (place) place.textContent = text;
 }
