@@ -21,7 +21,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.db import Database, Job, JobKind, Lane, Status, Worker
+from app.db import Database, Job, JobKind, Lane, Snapshot, Status, Worker
 from app.db.base import now
 from app.processes import die_with, end_group, end_groups
 from app.queue import TASK, make_celery, send
@@ -29,6 +29,7 @@ from app.settings import Settings
 from app.storage import Storage
 from worker.devices import CPU, Device, gpus, held
 from worker.lease import EXIT_FENCED, Lease
+from worker.run import do, run_of
 
 log = logging.getLogger("worker.tasks")
 RECONCILE_EVERY_S = 5.0
@@ -49,6 +50,7 @@ class LaneWorker:
         self.closing = threading.Event()
         self._lock = threading.Lock()
         self._busy = 0
+        self._is_warm = False
         self._runs: set[subprocess.Popen[bytes]] = set()
 
     def _slots(self) -> int:
@@ -86,8 +88,6 @@ class LaneWorker:
     def _do_here(self, job: Job) -> None:
         """Predictions run in the worker itself, which keeps torch and the last net loaded: a run of its own would spend
         seconds on starting for every picture."""
-        from worker.run import do
-
         lease = Lease(self.database, job.id, job.attempt, lease_s=self.settings.lease_s,
                       heartbeat_s=self.settings.heartbeat_s)  # fmt: skip
         with lease:
@@ -145,6 +145,7 @@ class LaneWorker:
         while not self.closing.is_set():
             try:
                 self.reconcile()
+                self.warm_up()
             except DBAPIError as error:
                 log.warning("the database does not answer: %s", error)
             self.closing.wait(RECONCILE_EVERY_S)
@@ -165,6 +166,16 @@ class LaneWorker:
         if sent:
             with self.database.write() as session:
                 Job.mark_sent(session, sent)
+
+    def warm_up(self) -> None:
+        """Imports torch before the first picture comes, once there is a snapshot that one could be tested on."""
+        if self.lane is not Lane.PREDICT or self._is_warm:
+            return
+        with self.database.read() as session:
+            has_snapshot = session.scalar(select(Snapshot.id).limit(1)) is not None
+        if has_snapshot:
+            self._is_warm = True
+            run_of(JobKind.PREDICT)
 
     def _sign(self, session: Session) -> None:
         row = session.scalar(select(Worker).where(Worker.name == self.name))
