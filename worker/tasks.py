@@ -94,7 +94,8 @@ class LaneWorker:
             do(self.settings, self.database, self.storage, lease, JobKind(job.kind))
 
     def _start(self, job: Job, device: Device) -> subprocess.Popen[bytes]:
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": str(device.index) if device.is_gpu else ""}
+        visible = str(device.index) if device.is_gpu else ""
+        environment = {"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ, "CUDA_VISIBLE_DEVICES": visible}
         output = (self.storage.logs / f"job-{job.id}.txt").open("ab")
         run = subprocess.Popen(
             [sys.executable, "-m", "worker.run", str(job.id), str(job.attempt), str(os.getpid())],
