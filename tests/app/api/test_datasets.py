@@ -55,8 +55,17 @@ def test_what_is_left_out_is_as_in_the_wizard(api: TestClient, upload: Upload) -
 def test_a_built_dataset_tells_everything_that_was_found(
     api: TestClient, upload: Upload, database: Database, storage: Storage
 ) -> None:
-    options = {"name": "pets", "upload_id": upload.id, "train_percent": 50, "val_percent": 30, "test_percent": 20,
-               "channels": "gray", "width": 8, "height": 6, "resize_mode": "squash", "encoding": "png", "seed": 3}  # fmt: skip
+    options = {
+        "name": "pets",
+        "upload_id": upload.id,
+        "train_percent": 50,
+        "val_percent": 30,
+        "test_percent": 20,
+        "channels": "gray",
+        "width": 8,
+        "height": 6,
+        "seed": 3,
+    }
     dataset_id = api.post(PATH, json=options).json()["id"]
     built.make(database, storage, dataset_id)
     told = api.get(f"{PATH}/{dataset_id}").json()
