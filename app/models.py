@@ -151,6 +151,11 @@ def recent_predictions(session: Session, model_id: int, limit: int = 10) -> Sequ
     return session.scalars(statement.limit(limit)).all()
 
 
+def row_id(text: str) -> int | None:
+    """An id as an address holds it; None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def _joined(statement: Select[Any]) -> Select[Any]:
     return statement.join(Model.job).join(Model.dataset)
 

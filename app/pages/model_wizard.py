@@ -170,9 +170,10 @@ def _first_values(session: Session, dataset_key: str, topology_key: str) -> dict
 
 def _of_model(session: Session, model_id: str) -> dict[str, str]:
     """The form's values for a model like that one."""
-    if not (model_id.isascii() and model_id.isdigit() and len(model_id) < 19):
+    found = models.row_id(model_id)
+    if found is None:
         raise PageNotFound("model")
-    model = models.get_model(session, int(model_id))
+    model = models.get_model(session, found)
     kept = {field: as_typed(value) for field, value in model.preprocessing.items() if field in FIELDS}
     values = _solver_values(model.solver_spec) | kept
     values |= {"name": model.name[:200], "notes": model.notes, "dataset_id": str(model.dataset_id)}
@@ -253,8 +254,8 @@ def _usable_datasets(session: Session, chosen: Dataset | None) -> list[Dataset]:
 
 
 def _find_dataset(session: Session, dataset_id: str) -> Dataset | None:
-    is_id = dataset_id.isascii() and dataset_id.isdigit() and len(dataset_id) < 19
-    return session.get(Dataset, int(dataset_id)) if is_id else None
+    found = models.row_id(dataset_id)
+    return session.get(Dataset, found) if found is not None else None
 
 
 def _find_topology(session: Session, key: str) -> Found | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from pydantic import ValidationError
 from sqlalchemy import select
@@ -14,7 +14,7 @@ from app import curves, downloads, model_facts, models
 from app.db import Dataset, Model, Snapshot, Status
 from app.errors import messages_by_field, refusal
 from app.forms import Typed
-from app.models import Filter, ModelBusy
+from app.models import Filter, ModelBusy, row_id
 from app.pages import model_wizard
 from app.schemas.models import ModelChanges
 from app.storage import Storage
@@ -26,17 +26,14 @@ LOG_LINES = 200
 MOST_DATASETS = 200
 
 
-def wanted(
-    q: str = "", status: str = "", dataset: str = "", sort: str = "-created",
-    after: Annotated[str, Query(max_length=20)] = "",
-) -> Filter:  # fmt: skip
+def wanted(q: str = "", status: str = "", dataset: str = "", sort: str = "-created", after: str = "") -> Filter:
     """The list's filter; a word that is not known counts as not given, so that an old link still opens."""
     return Filter(
         text=q.strip()[:200],
         status=Status(status) if status in list(Status) else None,
-        dataset_id=_row_id(dataset),
+        dataset_id=row_id(dataset),
         sort=sort if sort.removeprefix("-") in models.ORDERS else "-created",
-        after=_row_id(after),
+        after=row_id(after),
     )
 
 
@@ -201,7 +198,3 @@ def _ending(response: HTMLResponse, status: Status) -> HTMLResponse:
     if status.has_ended:
         response.headers["X-Live"] = "end"
     return response
-
-
-def _row_id(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

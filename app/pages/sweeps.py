@@ -16,7 +16,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/sweeps")
 def index(request: Request, session: ReadSession, after: str = "") -> HTMLResponse:
-    found, following = sweeps.list_sweeps(session, int(after) if after.isascii() and after.isdigit() else None)
+    found, following = sweeps.list_sweeps(session, models.row_id(after))
     return render(request, "sweeps/index.html", sweeps=found, next=following, counts_of=sweeps.counts_of)
 
 
