@@ -67,5 +67,5 @@ def test_the_button_for_browsers_without_javascript_is_not_shown(page: Page) -> 
 def test_the_quality_is_asked_for_with_jpeg_only(page: Page) -> None:
     quality = page.locator("#jpeg_quality")
     expect(quality).to_be_hidden()
-    page.get_by_label("JPEG Smaller").check()
+    page.locator("input[name=encoding][value=jpeg]").check()
     expect(quality).to_be_visible()
