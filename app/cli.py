@@ -70,8 +70,8 @@ def add_user(
     username: str, admin: Annotated[bool, typer.Option("--admin", help="May change what belongs to others.")] = False
 ) -> None:
     """Add a user; asks for the password, or reads it from standard input when that is not a terminal."""
-    from app.accounts import AccountError
-    from app.accounts import add_user as add
+    from app.security.accounts import AccountError
+    from app.security.accounts import add_user as add
 
     password = _asked_password()
     with _database() as (_, database):
@@ -86,9 +86,9 @@ def add_user(
 @users.command("password")
 def change_password(username: str) -> None:
     """Set a user's password anew; signs the user out everywhere."""
-    from app.accounts import find_user, set_password
-    from app.passwords import hash_password, password_fault
-    from app.sessions import close_other_sessions
+    from app.security.accounts import find_user, set_password
+    from app.security.passwords import hash_password, password_fault
+    from app.security.sessions import close_other_sessions
 
     password = _asked_password()
     with _database() as (_, database):
@@ -109,8 +109,8 @@ def change_password(username: str) -> None:
 @cli.command()
 def token(username: str, label: str = "command line") -> None:
     """Make an API token for a user and print it, once."""
-    from app.accounts import find_user
-    from app.sessions import new_api_token
+    from app.security.accounts import find_user
+    from app.security.sessions import new_api_token
 
     with _database() as (_, database), database.write() as session:
         user = find_user(session, username)

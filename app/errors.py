@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.headers import add_headers
+from app.security.headers import add_headers
 from app.web import ApiError, NotAllowed, PageNotFound, render
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from app import errors, live, security, uploads
+from app import errors, live, uploads
 from app.api import datasets as api_datasets
 from app.api import docs as api_docs
 from app.api import health as api_health
@@ -26,6 +26,7 @@ from app.db import Database
 from app.pages import account, datasets, home, jobs, models, patterns, predictions, sweeps, topologies
 from app.pages import uploads as upload_pages
 from app.queue import Queue
+from app.security import gate
 from app.settings import Settings
 from app.storage import Storage
 from app.version import VERSION
@@ -48,7 +49,7 @@ def create_app(settings: Settings, setup_code: str = "") -> FastAPI:
     app.state.database = Database.open(settings)
     app.state.queue = Queue(settings, app.state.database)
     errors.install(app)
-    security.install(app)
+    gate.install(app)
     app.include_router(_vendored())
     app.mount("/static", StaticFiles(directory=ROOT / "static"), name="static")
     for noun in (*API, *PAGES):

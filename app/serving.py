@@ -22,11 +22,11 @@ from types import FrameType
 
 from sqlalchemy.exc import OperationalError
 
-from app.accounts import AccountError, add_user, has_users
 from app.db import Database, Lane
 from app.db.migrating import NewerDatabase, migrate
 from app.processes import die_with, end_group
 from app.queue import forget_wake_ups
+from app.security.accounts import AccountError, add_user, has_users
 from app.settings import Settings
 from app.storage import Storage
 from app.web import ROOT

@@ -1,6 +1,6 @@
 """What every page and API file shares: dependencies, templates, redirects, and the two kinds of refusal.
 
-Who somebody is and whether a request may change anything is decided in `app/security.py`; here it is only passed on.
+Who somebody is and whether a request may change anything is decided in `app/security/gate.py`; here it is only passed on.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def get_read_session(request: Request) -> Iterator[Session]:
 
 
 def get_current_user(request: Request) -> User:
-    """The signed-in user; `app/security.py` has put it on the request, or answered before anybody asks here."""
+    """The signed-in user; `app/security/` has put it on the request, or answered before anybody asks here."""
     return cast(User, request.state.user)
 
 

@@ -25,9 +25,9 @@ from app.db import (
     WebSession,
 )
 from app.db.base import now
-from app.passwords import hash_password, username_key
 from app.preprocessing import Channels, Preprocessing
-from app.sessions import cookie_name, digest
+from app.security.passwords import hash_password, username_key
+from app.security.sessions import cookie_name, digest
 from app.settings import Settings
 from app.solver.spec import SolverSpec
 

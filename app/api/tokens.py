@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.schemas.account import Credentials, NewToken, TokenDetails, TokenPage
 from app.schemas.errors import ErrorBody, refuses
-from app.security import address_of
-from app.sessions import new_api_token, revoke_api_token, tokens_of
-from app.sign_in import SignInRefused, sign_in
+from app.security.gate import address_of
+from app.security.sessions import new_api_token, revoke_api_token, tokens_of
+from app.security.sign_in import SignInRefused, sign_in
 from app.web import ApiError, CurrentUser, DatabaseDep, PageNotFound, ReadSession
 
 router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"])

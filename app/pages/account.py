@@ -9,7 +9,11 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from app.accounts import (
+from app.db import Database, User
+from app.errors import messages_by_field
+from app.pages import sign_in
+from app.schemas.account import TokenLabel
+from app.security.accounts import (
     AccountError,
     disable_user,
     enable_user,
@@ -18,13 +22,9 @@ from app.accounts import (
     save_user,
     set_password,
 )
-from app.db import Database, User
-from app.errors import messages_by_field
-from app.pages import sign_in
-from app.passwords import hash_password, password_fault
-from app.schemas.account import TokenLabel
-from app.security import address_of, set_session_cookie, visitor_of
-from app.sessions import (
+from app.security.gate import address_of, set_session_cookie, visitor_of
+from app.security.passwords import hash_password, password_fault
+from app.security.sessions import (
     close_other_sessions,
     new_api_token,
     revoke_api_token,
@@ -32,7 +32,7 @@ from app.sessions import (
     sessions_of,
     tokens_of,
 )
-from app.sign_in import SignInRefused, check_password
+from app.security.sign_in import SignInRefused, check_password
 from app.web import CurrentUser, DatabaseDep, NotAllowed, PageNotFound, ReadSession, SettingsDep, redirect, render
 
 router = APIRouter(include_in_schema=False)

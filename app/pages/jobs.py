@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.db import Lane, Status
 from app.jobs import Wanted
-from app.security import safe_next
+from app.security.gate import safe_next
 from app.web import CurrentUser, DatabaseDep, ReadSession, redirect, render
 
 router = APIRouter(prefix="/jobs", include_in_schema=False)

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from app.accounts import AccountError, has_users
 from app.db import User
-from app.security import address_of, clear_session_cookie, safe_next, set_session_cookie
-from app.sessions import close_session, cookie_name, open_session
-from app.sign_in import SignInRefused, set_up, sign_in
+from app.security.accounts import AccountError, has_users
+from app.security.gate import address_of, clear_session_cookie, safe_next, set_session_cookie
+from app.security.sessions import close_session, cookie_name, open_session
+from app.security.sign_in import SignInRefused, set_up, sign_in
 from app.web import DatabaseDep, ReadSession, SettingsDep, redirect, render
 
 router = APIRouter(include_in_schema=False)

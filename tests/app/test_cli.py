@@ -13,8 +13,8 @@ from sqlalchemy import func, select, text
 
 from app.cli import main
 from app.db import ApiToken, Database, Upload, User, WebSession
-from app.passwords import is_right
-from app.sessions import find_api_token
+from app.security.passwords import is_right
+from app.security.sessions import find_api_token
 from app.settings import Settings
 from app.version import VERSION
 from tests import factories

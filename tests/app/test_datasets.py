@@ -144,9 +144,11 @@ def test_renaming_keeps_what_is_not_said(any_database: Database, user: User) -> 
 
 def test_the_preview_of_a_split_is_what_the_build_divides(any_database: Database) -> None:
     upload = factories.upload(any_database, classes=[{"name": "a", "count": 10}, {"name": "b", "count": 3}])
-    assert count_splits(upload, (70, 10, 20)) == [
+    assert count_splits(form(upload), upload) == [
         {"name": "a", "count": 10, "train": 7, "val": 1, "test": 2},
         {"name": "b", "count": 3, "train": 1, "val": 1, "test": 1},
     ]
+    assert [row["count"] for row in count_splits(form(upload, max_per_class=5), upload)] == [5, 3]
+    assert [row["name"] for row in count_splits(form(upload, min_per_class=4), upload)] == ["a"]
     small = factories.upload(any_database, classes=[{"name": "a", "count": 2}])
-    assert count_splits(small, (70, 10, 20)) == []
+    assert count_splits(form(small), small) == []

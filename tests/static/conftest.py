@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, sync_playwright
 
-from app.headers import CONTENT_SECURITY_POLICY
+from app.security.headers import CONTENT_SECURITY_POLICY
 from app.web import ROOT
 from tests import machine
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from app.db import ApiToken, Database, User, WebSession
 from app.pages.account import browser_name
-from app.passwords import is_right
+from app.security.passwords import is_right
 from tests import factories
 from tests.conftest import PASSWORD, Browser, sign_in
 

@@ -30,6 +30,8 @@ FORM = {
     "encoding": "png",
     "jpeg_quality": "90",
     "seed": "1",
+    "min_per_class": "1",
+    "max_per_class": "",
     "submission": "once",
 }
 
@@ -140,6 +142,30 @@ def test_a_form_without_a_size_is_refused(client: Browser, upload: Upload, datab
     assert datasets_in(database) == []
 
 
+def test_limits_per_class_leave_out_small_classes_and_cap_large_ones(
+    client: Browser, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    archive = two_classes(tmp_path / "a.zip", **{"犬/only.png": file_of(noise(1))})
+    upload = built.upload_of(database, storage, archive)
+    assert sent(client, upload).status_code == 422  # one image, three splits
+    limits = {
+        "min_per_class": "2",
+        "max_per_class": "8",
+        "train_percent": "50",
+        "val_percent": "25",
+        "test_percent": "25",
+    }
+    preview = sent(client, upload, preview="1", **limits).text
+    assert "1 class with fewer images than the minimum is left out" in preview
+    sent(client, upload, **limits)
+    dataset = built.make(database, storage, datasets_in(database)[0].id)
+    assert dataset.classes == ["cats", "dogs"]
+    assert [dataset.splits[split]["per_class"] for split in ("train", "val", "test")] == [[4, 4], [2, 2], [2, 2]]
+    assert "2 to 8" in client.get(f"/datasets/{dataset.id}").text
+    values = values_in(client.get(f"/datasets/new?clone={dataset.id}").text)
+    assert (values["min_per_class"], values["max_per_class"]) == ("2", "8")
+
+
 def test_the_same_form_sent_twice_makes_one_dataset(client: Browser, upload: Upload, database: Database) -> None:
     first, second = sent(client, upload), sent(client, upload)
     assert first.headers["location"] == second.headers["location"]
@@ -168,6 +194,8 @@ def test_each_opening_of_the_form_has_a_mark_of_its_own(client: Browser, upload:
     ({"name": "x" * 201}, "name", "at most 200 characters, found 201"),
     ({"description": "x" * 10_001}, "description", "at most 10,000 characters"),
     ({"jpeg_quality": "101"}, "jpeg_quality", "from 1 to 100"),
+    ({"min_per_class": "0"}, "min_per_class", "found “0”"),
+    ({"min_per_class": "9", "max_per_class": "5"}, "max_per_class", "less than the minimum, 9"),
     ({"encoding": "bmp"}, "encoding", "found “bmp”"),
     ({"resize_mode": "stretch"}, "resize_mode", "found “stretch”"),
     ({"seed": "-1"}, "seed", "found “-1”"),

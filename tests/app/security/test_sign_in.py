@@ -6,11 +6,11 @@ from statistics import median
 import pytest
 from sqlalchemy import select, update
 
-from app import sign_in as module
-from app.accounts import AccountError, disable_user
 from app.db import Database, SignInAttempt, User
 from app.db.base import now
-from app.sign_in import WRONG, SignInRefused, check_password, set_up, sign_in, wait_s
+from app.security import sign_in as module
+from app.security.accounts import AccountError, disable_user
+from app.security.sign_in import WRONG, SignInRefused, check_password, set_up, sign_in, wait_s
 from tests import factories
 
 PASSWORD = "correct horse battery"

@@ -1,9 +1,9 @@
 import pytest
 from sqlalchemy import select
 
-from app.accounts import AccountError, add_user, disable_user, enable_user, find_user, has_users, set_password
 from app.db import ApiToken, Database, WebSession
-from app.passwords import hash_password, is_right
+from app.security.accounts import AccountError, add_user, disable_user, enable_user, find_user, has_users, set_password
+from app.security.passwords import hash_password, is_right
 from tests import factories
 
 

@@ -4,8 +4,8 @@ Without a session or an API token there are only sign-in, set-up, health and sta
 something and is not authenticated by an API token must carry the CSRF token and come from one of our own pages. The
 gate is plain ASGI: it passes event streams and 50 GB bodies through untouched.
 
-Passwords are in `app/passwords.py`, attempts in `app/sign_in.py`, sessions and tokens in `app/sessions.py`, the search
-for the CSRF token in `app/csrf.py`.
+Passwords are in `app/security/passwords.py`, attempts in `app/security/sign_in.py`, sessions and tokens in `app/security/sessions.py`, the search
+for the CSRF token in `app/security/csrf.py`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import csrf
-from app.accounts import has_users
 from app.db import Database
 from app.errors import database_away, is_api, refusal
-from app.headers import add_headers
-from app.sessions import Visitor, cookie_name, find_api_token, find_session, write_seen
+from app.security import csrf
+from app.security.accounts import has_users
+from app.security.headers import add_headers
+from app.security.sessions import Visitor, cookie_name, find_api_token, find_session, write_seen
 from app.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.accounts import find_user, has_users, prepare_user, save_user
 from app.db import Database, SignInAttempt, User
 from app.db.base import now
-from app.passwords import hash_password, is_outdated, is_right, username_key
+from app.security.accounts import find_user, has_users, prepare_user, save_user
+from app.security.passwords import hash_password, is_outdated, is_right, username_key
 
 WINDOW = timedelta(minutes=15)
 KEPT = timedelta(days=1)

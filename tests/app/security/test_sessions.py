@@ -4,7 +4,7 @@ from sqlalchemy import select
 
 from app.db import ApiToken, Database, WebSession
 from app.db.base import now
-from app.sessions import (
+from app.security.sessions import (
     IDLE_LIMIT,
     close_other_sessions,
     close_session,

@@ -1,6 +1,6 @@
 """Browser sessions and API tokens: made, found, ended. Their secrets are 256 random bits and stored as SHA-256.
 
-Which request carries which is decided in `app/security.py`.
+Which request carries which is decided in `app/security/gate.py`.
 """
 
 from __future__ import annotations

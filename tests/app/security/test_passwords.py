@@ -1,7 +1,7 @@
 import pytest
 
-from app import passwords
-from app.passwords import hash_password, is_outdated, is_right, password_fault, username_fault, username_key
+from app.security import passwords
+from app.security.passwords import hash_password, is_outdated, is_right, password_fault, username_fault, username_key
 
 
 def test_a_hash_is_argon2id_and_fits_only_its_password() -> None:

@@ -1,4 +1,4 @@
-"""Passwords and user names: their rules, their hashes. Who may sign in how often is in `app/sign_in.py`."""
+"""Passwords and user names: their rules, their hashes. Who may sign in how often is in `app/security/sign_in.py`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 from starlette.datastructures import MutableHeaders
 
-from app.headers import add_headers
+from app.security.headers import add_headers
 
 
 def test_what_an_endpoint_says_of_its_own_stays() -> None:

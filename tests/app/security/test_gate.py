@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from app.db import ApiToken, Database, User, WebSession
 from app.db.base import now
-from app.security import MAX_BODY_BYTES, safe_next
+from app.security.gate import MAX_BODY_BYTES, safe_next
 from tests import factories
 from tests.conftest import Browser, sign_in
 

@@ -1,6 +1,6 @@
 """Users as the pages, the command line and the set-up need them: added, changed, disabled. The rows are in `app/db`.
 
-Sessions and tokens are in `app/sessions.py`, signing in is in `app/sign_in.py`.
+Sessions and tokens are in `app/security/sessions.py`, signing in is in `app/security/sign_in.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.db import ApiToken, User, WebSession
 from app.db.base import now
-from app.passwords import hash_password, password_fault, username_fault, username_key
+from app.security.passwords import hash_password, password_fault, username_fault, username_key
 
 
 class AccountError(Exception):
