@@ -65,6 +65,8 @@ def solver_facts(spec: SolverSpec) -> list[tuple[str, str]]:
         ("Seed", str(spec.seed)),
         ("Precision", spec.precision),
     ]
+    if spec.warmup_epochs > 0:
+        facts.insert(5, ("Warm-up", f"{spec.warmup_epochs:g} epochs"))
     if spec.batch_accumulation > 1:
         facts.insert(2, ("Batch accumulation", f"{spec.batch_accumulation} batches a step"))
     if spec.clip_gradients > 0:
@@ -103,7 +105,8 @@ def log_tail(path: Path, lines: int) -> tuple[list[str], int]:
 
 
 def _with(name: str, spec: SolverSpec, fields: tuple[str, ...]) -> str:
-    parts = [f"{field.replace('_', ' ')} {_value(getattr(spec, field))}" for field in fields]
+    given = [field for field in fields if getattr(spec, field) not in (None, ())]  # left out: a share of the training
+    parts = [f"{field.replace('_', ' ')} {_value(getattr(spec, field))}" for field in given]
     return ", ".join([name, *parts])
 
 
