@@ -121,20 +121,27 @@ def problems_with(form: NewDataset, upload: Upload | None) -> dict[str, str]:
     if not upload.is_ready:
         reason = f": {upload.error}" if upload.error else ""
         return {"upload_id": f"This upload is {upload.status}{reason}. Choose one that is done."}
-    classes = [(str(entry["name"]), int(entry["count"])) for entry in upload.classes]
-    problem = split.class_problem(classes, *form.percents)
+    problem = split.class_problem(classes_used(form, upload), *form.percents)
     return {"upload_id": problem} if problem else {}
 
 
-def count_splits(upload: Upload, percents: tuple[float, float, float]) -> list[dict[str, Any]]:
+def classes_used(form: NewDataset, upload: Upload) -> list[tuple[str, int]]:
+    """(name, images) of the classes that are large enough, with no more images than are taken of each."""
+    counts = [(str(entry["name"]), int(entry["count"])) for entry in upload.classes]
+    most = form.max_per_class
+    return [
+        (name, count if most is None else min(count, most)) for name, count in counts if count >= form.min_per_class
+    ]
+
+
+def count_splits(form: NewDataset, upload: Upload) -> list[dict[str, Any]]:
     """Per class how many images each split gets if all of them can be read; empty if it cannot be split so."""
     rows = []
-    for entry in upload.classes:
-        count = int(entry["count"])
-        if count < split.needed_per_class(*percents):
+    for name, count in classes_used(form, upload):
+        if count < split.needed_per_class(*form.percents):
             return []
-        train, val, test = split.split_counts(count, *percents)
-        rows.append({"name": entry["name"], "count": count, "train": train, "val": val, "test": test})
+        train, val, test = split.split_counts(count, *form.percents)
+        rows.append({"name": name, "count": count, "train": train, "val": val, "test": test})
     return rows
 
 

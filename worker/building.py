@@ -62,6 +62,8 @@ def spec_of(dataset: Dataset, upload: Upload, settings: Settings, storage: Stora
         encoding=options["encoding"],
         jpeg_quality=int(options.get("jpeg_quality", 90)),
         seed=int(options["seed"]),
+        min_per_class=int(options.get("min_per_class", 1)),
+        max_per_class=options.get("max_per_class"),
         processes=settings.cores,
     )
 

@@ -34,7 +34,10 @@ DEFAULTS = {
     "encoding": "png",
     "jpeg_quality": "90",
     "seed": "1",
+    "min_per_class": "1",
+    "max_per_class": "",
 }
+SPLIT_FIELDS = ("train_percent", "val_percent", "test_percent", "min_per_class", "max_per_class")
 FIELDS = ("upload_id", "name", "description", *DEFAULTS, "submission")
 
 
@@ -46,15 +49,11 @@ def new(request: Request, session: ReadSession, storage: StorageDep, upload: str
 
 
 @router.get("/datasets/new/_split")
-def split_preview(
-    request: Request, session: ReadSession, storage: StorageDep, upload_id: str = "", train_percent: str = "",
-    val_percent: str = "", test_percent: str = "",
-) -> HTMLResponse:  # fmt: skip
+def split_preview(request: Request, session: ReadSession, storage: StorageDep, upload_id: str = "") -> HTMLResponse:
     """The classes of an upload with the counts of each split; drawn anew while somebody types."""
     upload = _find_upload(session, upload_id)
-    percents = {"train_percent": train_percent, "val_percent": val_percent, "test_percent": test_percent}
     guess = guessing.guess(storage, upload) if upload else None
-    preview = _preview(upload, percents)
+    preview = _preview(upload, dict(request.query_params))
     return render(request, "datasets/_split_preview.html", upload=upload, preview=preview, guess=guess)
 
 
@@ -117,7 +116,9 @@ def _of_dataset(session: Session, dataset_id: str) -> dict[str, str]:
     dataset = datasets.get_dataset(session, int(dataset_id)) if dataset_id.isdigit() else None
     if dataset is None:
         return dict(DEFAULTS)
-    kept = {field: _as_typed(value) for field, value in dataset.options.items() if field in FIELDS}
+    kept = {
+        field: _as_typed(value) for field, value in dataset.options.items() if field in FIELDS and value is not None
+    }
     return DEFAULTS | kept | {
         "upload_id": str(dataset.upload_id or ""),
         "name": dataset.name,
@@ -147,11 +148,13 @@ def _preview(upload: Upload | None, values: dict[str, str]) -> dict[str, Any] | 
     """Per class and split how many images there will be, or why that cannot be told."""
     if upload is None or not upload.is_ready:
         return None
-    sent = {field: values.get(field, "") for field in ("train_percent", "val_percent", "test_percent")}
+    sent = {field: values[field] for field in SPLIT_FIELDS if field in values}
     try:
         form = NewDataset.model_validate(sent | {"upload_id": upload.id, "name": "preview"})
     except ValidationError as error:
         return {"rows": [], "errors": messages_by_field(error.errors())}
-    rows = datasets.count_splits(upload, form.percents)
+    rows = datasets.count_splits(form, upload)
     totals = {split.value: sum(row[split.value] for row in rows) for split in Split}
-    return {"rows": rows, "errors": datasets.problems_with(form, upload), "totals": totals}
+    totals["count"] = sum(row["count"] for row in rows)
+    left_out = len(upload.classes) - len(rows) if rows else 0
+    return {"rows": rows, "errors": datasets.problems_with(form, upload), "totals": totals, "left_out": left_out}

@@ -15,6 +15,7 @@ from app.schemas.fields import decimal, lines, one_line, refusal, whole
 MAX_SIDE = 4096
 MAX_ID = 2**63 - 1
 MAX_SEED = 2**31 - 1
+MAX_PER_CLASS = 10_000_000
 PERCENT_TOLERANCE = 0.01
 
 Name = Annotated[str, BeforeValidator(one_line(200)), Field(min_length=1, max_length=200)]
@@ -23,6 +24,7 @@ RowId = Annotated[int, BeforeValidator(whole(1, MAX_ID)), Field(ge=1)]
 Percent = Annotated[float, BeforeValidator(decimal(0, 100)), Field(ge=0, le=100)]
 Side = Annotated[int, BeforeValidator(whole(1, MAX_SIDE)), Field(ge=1, le=MAX_SIDE)]
 Quality = Annotated[int, BeforeValidator(whole(1, 100)), Field(ge=1, le=100)]
+PerClass = Annotated[int, BeforeValidator(whole(1, MAX_PER_CLASS)), Field(ge=1, le=MAX_PER_CLASS)]
 Seed = Annotated[int, BeforeValidator(whole(0, MAX_SEED)), Field(ge=0, le=MAX_SEED)]
 
 
@@ -67,6 +69,8 @@ class NewDataset(BaseModel):
     train_percent: Percent = 70.0
     val_percent: Percent = 10.0
     test_percent: Percent = 20.0
+    min_per_class: PerClass = Field(default=1, description="Classes with fewer images are left out")
+    max_per_class: PerClass | None = Field(None, description="Of larger classes a seeded sample is taken")
     channels: Channels | None = Field(None, description="Left out: as most pictures of the upload")
     width: Side | None = Field(None, description="Pixels. Left out: guessed from the upload")
     height: Side | None = Field(None, description="Pixels. Left out: guessed from the upload")
@@ -81,6 +85,19 @@ class NewDataset(BaseModel):
     def _chosen(cls, value: object) -> object:
         if value in (None, ""):
             raise refusal("Choose an upload.")
+        return value
+
+    @field_validator("max_per_class", mode="before")
+    @classmethod
+    def _no_limit(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("max_per_class")
+    @classmethod
+    def _above_minimum(cls, value: int | None, info: ValidationInfo) -> int | None:
+        minimum = info.data.get("min_per_class", 1)
+        if value is not None and value < minimum:
+            raise refusal(f"At most {value:,} images per class is less than the minimum, {minimum:,}.")
         return value
 
     @field_validator("test_percent")
@@ -106,6 +123,8 @@ class NewDataset(BaseModel):
             "train_percent": self.train_percent,
             "val_percent": self.val_percent,
             "test_percent": self.test_percent,
+            "min_per_class": self.min_per_class,
+            "max_per_class": self.max_per_class,
             "resize_mode": self.resize_mode.value,
             "encoding": self.encoding.value,
             "jpeg_quality": self.jpeg_quality,

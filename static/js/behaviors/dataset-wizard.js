@@ -3,7 +3,7 @@
 
 import { request } from "../lib/request.js";
 
-const WATCHED = ["upload_id", "train_percent", "val_percent", "test_percent"];
+const WATCHED = ["upload_id", "train_percent", "val_percent", "test_percent", "min_per_class", "max_per_class"];
 const GUESSED = ["name", "width", "height", "channels"];
 const WAIT_MS = 200;
 

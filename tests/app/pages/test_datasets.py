@@ -96,7 +96,8 @@ def test_sending_the_form_makes_a_dataset_and_queues_its_build(
     assert (answer.status_code, answer.headers["location"]) == (303, f"/datasets/{dataset.id}")
     assert (dataset.name, dataset.channels, dataset.width, dataset.height) == ("pets small", "color", 12, 10)
     assert dataset.options == {"train_percent": 70, "val_percent": 10, "test_percent": 20, "resize_mode": "squash",
-                               "encoding": "png", "jpeg_quality": 90, "seed": 1}  # fmt: skip
+                               "encoding": "png", "jpeg_quality": 90, "seed": 1, "min_per_class": 1,
+                               "max_per_class": None}  # fmt: skip
     assert (dataset.status, dataset.job.kind, dataset.job.path) == (
         "queued",
         "build_dataset",
