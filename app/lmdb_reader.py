@@ -29,6 +29,9 @@ INDEX_DTYPE = np.dtype(
         ("height", "<u4"),
         ("stored_bytes", "<u4"),
         ("list_offset", "<u8"),  # of the picture's line in <split>.txt
+        ("digest", "<u8"),  # the first bytes of the SHA-256 of its pixels
+        ("fingerprint", "<u8", (2,)),  # nearly the same for nearly the same picture
+        ("copy", "<u2"),  # 0 for the picture itself, else the number of its altered copy
     ]
 )
 
@@ -88,6 +91,11 @@ class SplitReader:
         with (self._folder / f"{self._split}.txt").open("rb") as file:
             images = [self._describe(int(number), file) for number in numbers]
         return Page(images, images[-1].number if more and images else None, total)
+
+    def source(self, number: int) -> str:
+        """The path of picture `number` in its upload."""
+        with (self._folder / f"{self._split}.txt").open("rb") as file:
+            return self._describe(number, file).source
 
     def close(self) -> None:
         self._stack.close()

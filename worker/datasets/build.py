@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.archives import ArchiveError
+from app.checkup import write_checkup
 from app.split import SPLITS, percent_problem
 from app.version import VERSION
+from worker.datasets.checkup import check_up
 from worker.datasets.encoding_job import EncodingJob, EncodingTask
 from worker.datasets.errors import BuildStopped, DatasetError
 from worker.datasets.listing import Listing, Rows, open_listing, without_small_classes
@@ -27,7 +29,7 @@ from worker.datasets.mean import channel_means, mean_image, write_mean
 from worker.datasets.processes import pool
 from worker.datasets.progress import Reporter
 from worker.datasets.spec import BuildProgress, BuildResult, BuildSpec, Source, SplitCounts
-from worker.datasets.split import divide
+from worker.datasets.split import divide, without
 from worker.datasets.split_writer import SkippedFile, SplitWriter
 from worker.datasets.workplace import MANIFEST, workplace
 
@@ -80,7 +82,7 @@ def _check(spec: BuildSpec) -> None:
 def _build_in(folder: Path, spec: BuildSpec, listing: Listing, reporter: Reporter, started: float) -> BuildResult:
     listing = without_small_classes(listing, spec.min_per_class)
     classes = listing.classes
-    division = divide(listing, spec)
+    division = without(listing, divide(listing, spec), spec.drop)
     reporter.phase("encoding", sum(len(rows) for rows in division.values()))
     with (folder / "skipped.csv").open("w", encoding="utf-8", newline="") as file:
         skipped = SkippedFile(file)
@@ -90,6 +92,8 @@ def _build_in(folder: Path, spec: BuildSpec, listing: Listing, reporter: Reporte
     mean = mean_image(pixel_sum, splits["train"].count)
     write_mean(folder, mean)
     reporter.phase("finishing", 1)
+    checkup = check_up(folder, classes, skipped.reasons, spec.processes, lambda: reporter.advance(0))
+    write_checkup(folder, checkup)
     (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
     result = BuildResult(classes, splits, skipped.count, digest, channel_means(mean))
     manifest = _manifest(spec, listing, result, skipped, time.monotonic() - started)
@@ -150,6 +154,8 @@ def _refuse_empty_classes(classes: list[str], splits: dict[str, SplitCounts], sk
     totals = np.sum([counts.per_class for counts in splits.values()], axis=0)
     empty = [name for name, total in zip(classes, totals, strict=True) if total == 0]
     if empty:
+        if not skipped.reasons:
+            raise DatasetError(f"No picture of class “{empty[0]}” is left after those that were dropped.")
         most = max(skipped.reasons, key=lambda reason: skipped.reasons[reason])
         raise DatasetError(
             f"No picture of class “{empty[0]}” can be read ({skipped.count:,} of all pictures cannot, mostly: {most})."
@@ -165,6 +171,7 @@ def _manifest(
         "format": 1,
         "name": spec.name,
         "sources": _sources(spec, listing),
+        "dropped_count": len(spec.drop),
         "unknown_classes": listing.unknown_classes,
         "small_classes": listing.small_classes,
         "preprocessing": {

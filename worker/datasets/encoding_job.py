@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from app.archives.reading import DamagedEntry, read_picture
 from app.preprocessing import Channels, ResizeMode
 from worker.datasets.encode import datum, encode
+from worker.datasets.fingerprint import fingerprints
 from worker.datasets.preprocess import ImageError, Picture, load_picture
 from worker.datasets.spec import Encoding
 
@@ -42,6 +43,7 @@ class Encoded:
     index: list[int] = field(default_factory=list)
     data: list[bytes] = field(default_factory=list)  # serialized Datums
     digests: list[bytes] = field(default_factory=list)  # SHA-256 of the pixels
+    fingerprints: NDArray[np.uint64] = field(default_factory=lambda: np.empty((0, 2), np.uint64))
     sizes: list[tuple[int, int]] = field(default_factory=list)  # original width and height
     stored_bytes: list[int] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
@@ -80,6 +82,7 @@ class EncodingJob:
             if picture.note is not None:
                 done.notes[picture.note] += 1
             all_pixels.append(pixels)
+        done.fingerprints = fingerprints(all_pixels)
         if task.with_sum and all_pixels:
             done.pixel_sum = np.sum(all_pixels, axis=0, dtype=np.uint32)
         return done
@@ -110,6 +113,7 @@ class EncodingJob:
             for name in ("data", "digests", "sizes", "stored_bytes"):
                 getattr(merged, name).extend(getattr(reply, name))
             merged.notes += reply.notes
+            merged.fingerprints = np.concatenate([merged.fingerprints, reply.fingerprints])
             if reply.pixel_sum is not None:
                 merged.pixel_sum = reply.pixel_sum if merged.pixel_sum is None else merged.pixel_sum + reply.pixel_sum
             shift += length

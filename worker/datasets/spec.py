@@ -57,6 +57,7 @@ class BuildSpec:
     test: Source | None = None
     min_per_class: int = 1
     max_per_class: int | None = None
+    drop: frozenset[str] = frozenset()  # paths, as the lists hold them, that are left out after the division
 
     @property
     def percents(self) -> tuple[float, float, float]:

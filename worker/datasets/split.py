@@ -45,6 +45,17 @@ def divide(listing: Listing, spec: BuildSpec) -> dict[str, Rows]:
     }
 
 
+def without(listing: Listing, division: dict[str, Rows], paths: frozenset[str]) -> dict[str, Rows]:
+    """The division less some pictures; all others stay in their split and in their order."""
+    if not paths:
+        return division
+    dropped = {path.encode() for path in paths}
+    return {
+        split: rows[np.array([listing.path_bytes(row) not in dropped for row in rows.tolist()], bool)]
+        for split, rows in division.items()
+    }
+
+
 def random_state(seed: int, *purpose: str) -> np.random.RandomState:
     """A stream of its own for each purpose. RandomState, because its numbers are frozen for ever (NEP 19)."""
     digest = hashlib.sha256("\0".join((str(seed), *purpose)).encode()).digest()

@@ -27,7 +27,10 @@ class SplitWriter:
     def __init__(self, folder: Path, split: str, listing: Listing, skipped: SkippedFile) -> None:
         self._folder, self._split, self._listing, self._skipped = folder, split, listing, skipped
         self._per_class = np.zeros(len(listing.classes), np.int64)
-        self._index = {name: array("Q") for name in INDEX_DTYPE.names or ()}
+        self._index = {
+            name: array("Q") for name in ("label", "width", "height", "stored_bytes", "list_offset", "digest")
+        }
+        self._fingerprints: list[NDArray[np.uint64]] = []
         self._digest = hashlib.sha256()
         self._list_bytes = 0
         with ExitStack() as stack:
@@ -44,9 +47,10 @@ class SplitWriter:
             self._digest.update(encoded.digests[place] + label.to_bytes(4, "little"))
             line = b"%s %d\n" % (self._listing.path_bytes(row), label)
             self._list.write(line)
-            self._add_to_index(label, *encoded.sizes[place], encoded.stored_bytes[place])
+            self._add_to_index(label, *encoded.sizes[place], encoded.stored_bytes[place], encoded.digests[place])
             self._list_bytes += len(line)
             self._per_class[label] += 1
+        self._fingerprints.append(encoded.fingerprints)
         self._skipped.notes += encoded.notes
         for index, reason in encoded.skipped:
             self._skipped.add(self._listing.path(int(rows[index])), reason)
@@ -54,9 +58,11 @@ class SplitWriter:
     def finish(self) -> tuple[SplitCounts, bytes]:
         """The counts, and the digest of pixels and labels in order."""
         self._lmdb.finish()
-        index = np.empty(self._lmdb.count, INDEX_DTYPE)
+        index = np.zeros(self._lmdb.count, INDEX_DTYPE)
         for name, values in self._index.items():
             index[name] = np.frombuffer(values, np.uint64)
+        if self._fingerprints:
+            index["fingerprint"] = np.concatenate(self._fingerprints)
         np.save(self._folder / f"{self._split}.index.npy", index)
         return SplitCounts(self._lmdb.count, self._per_class.tolist()), self._digest.digest()
 
@@ -68,13 +74,14 @@ class SplitWriter:
     ) -> None:
         self._stack.close()
 
-    def _add_to_index(self, label: int, width: int, height: int, stored_bytes: int) -> None:
+    def _add_to_index(self, label: int, width: int, height: int, stored_bytes: int, digest: bytes) -> None:
         values = {
             "label": label,
             "width": width,
             "height": height,
             "stored_bytes": stored_bytes,
             "list_offset": self._list_bytes,
+            "digest": int.from_bytes(digest[:8], "little"),
         }
         for name, value in values.items():
             self._index[name].append(value)

@@ -52,7 +52,16 @@ def stored(folder: Path, split: str) -> list[tuple[bytes, dict[int, list[int | b
 def test_every_file_of_a_dataset_is_there_and_nothing_else(tmp_path: Path) -> None:
     spec = spec_of(two_classes(tmp_path / "pets.zip"))
     make(spec)
-    expected = ["labels.txt", "manifest.json", "mean.binaryproto", "mean.npy", "mean.png", "skipped.csv"]
+    expected = [
+        "checkup.json",
+        "duplicates.csv",
+        "labels.txt",
+        "manifest.json",
+        "mean.binaryproto",
+        "mean.npy",
+        "mean.png",
+        "skipped.csv",
+    ]
     for split in ("train", "val", "test"):
         expected += [f"{split}.lmdb", f"{split}.txt", f"{split}.index.npy"]
     assert sorted(path.name for path in spec.out_dir.iterdir()) == sorted(expected)

@@ -1,0 +1,209 @@
+"""Planted duplicates, leaks and two-label pictures are found, real pictures are left in peace."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from app.checkup import Checkup, all_groups, pictures_to_drop, read_checkup
+from app.preprocessing import Channels
+from tests.worker.datasets.pictures import file_of, zip_of
+from tests.worker.datasets.real_data import real_data
+from tests.worker.datasets.test_build import make, spec_of
+from worker.datasets.build import BuildSpec, DatasetError
+from worker.datasets.fingerprint import distances, fingerprints
+from worker.datasets.spec import Source
+
+
+def scene(seed: int, side: int = 64) -> Image.Image:
+    """A picture with large and small shapes, unlike any other seed's."""
+    random = np.random.RandomState(seed)
+    pixels = np.zeros((side, side, 3))
+    for cells in (3, 6, 12):
+        grain = random.randint(0, 256, (cells, cells, 3)).astype(np.uint8)
+        pixels += np.asarray(Image.fromarray(grain).resize((side, side), Image.Resampling.BICUBIC))
+    return Image.fromarray((pixels / 3).astype(np.uint8))
+
+
+def again(picture: Image.Image, way: str) -> bytes:
+    """The same picture as another file."""
+    if way == "jpeg":
+        return file_of(picture, "JPEG", quality=80)
+    if way == "smaller":
+        return file_of(picture.resize((48, 48), Image.Resampling.BICUBIC))
+    if way == "brighter":
+        return file_of(ImageEnhance.Brightness(picture).enhance(1.12))
+    return file_of(picture, "BMP")
+
+
+def of(path: Path, files: dict[str, bytes], **values: object) -> tuple[BuildSpec, Checkup]:
+    spec = spec_of(zip_of(path, files), width=64, height=64, **values)
+    make(spec)
+    checkup = read_checkup(spec.out_dir)
+    assert checkup is not None
+    return spec, checkup
+
+
+def ordinary(count: int = 20) -> dict[str, bytes]:
+    return {
+        f"{name}/{n}.png": file_of(scene(n + 500 * k)) for k, name in enumerate(("cats", "dogs")) for n in range(count)
+    }
+
+
+def sources(checkup: Checkup) -> list[set[str]]:
+    return [{member.source for member in group.members} for group in checkup.groups]
+
+
+def test_different_pictures_are_no_duplicates(tmp_path: Path) -> None:
+    _, checkup = of(tmp_path / "pets.zip", ordinary(60))
+    assert checkup.groups == ()
+    assert checkup.group_counts == {"exact": 0, "near": 0, "two_labels": 0, "leaks": 0}
+    assert checkup.is_complete
+
+
+@pytest.mark.parametrize(
+    ("way", "kind"), [("bmp", "exact"), ("jpeg", "near"), ("smaller", "near"), ("brighter", "near")]
+)
+def test_the_same_picture_again_is_found(way: str, kind: str, tmp_path: Path) -> None:
+    planted = {f"cats/again-{n}.x.png": again(scene(n), way) for n in range(5)}
+    _, checkup = of(tmp_path / "pets.zip", ordinary() | planted, train_percent=100, val_percent=0, test_percent=0)
+    assert sorted(map(sorted, sources(checkup))) == [[f"cats/{n}.png", f"cats/again-{n}.x.png"] for n in range(5)]
+    assert {group.kind for group in checkup.groups} == {kind}
+    assert checkup.group_counts[kind] == 5
+    assert checkup.picture_counts[kind] == 10
+    assert (checkup.group_counts["two_labels"], checkup.group_counts["leaks"]) == (0, 0)
+
+
+def test_one_picture_under_two_labels_comes_first(tmp_path: Path) -> None:
+    planted = {"dogs/is-it.png": again(scene(3), "jpeg"), "cats/again.png": again(scene(4), "bmp")}
+    _, checkup = of(tmp_path / "pets.zip", ordinary() | planted)
+    first = checkup.groups[0]
+    assert {member.source for member in first.members} == {"cats/3.png", "dogs/is-it.png"}
+    assert {member.label for member in first.members} == {0, 1}
+    assert first.has_two_labels
+    assert checkup.group_counts["two_labels"] == 1
+
+
+def test_a_picture_in_training_and_testing_is_a_leak(tmp_path: Path) -> None:
+    test = zip_of(
+        tmp_path / "test.zip", {"cats/leak.png": again(scene(3), "jpeg"), "dogs/new.png": file_of(scene(9999))}
+    )
+    spec, checkup = of(
+        tmp_path / "pets.zip",
+        ordinary(),
+        train_percent=100,
+        val_percent=0,
+        test_percent=0,
+        test=Source(test, "test.zip"),
+    )
+    assert checkup.group_counts["leaks"] == 1
+    assert {(member.split, member.source) for member in checkup.groups[0].members} == {
+        ("train", "pets.zip/cats/3.png"),
+        ("test", "test.zip/cats/leak.png"),
+    }
+    for member in checkup.groups[0].members:
+        lines = (spec.out_dir / f"{member.split}.txt").read_text().splitlines()
+        assert lines[member.number] == f"{member.source} {member.label}"
+
+
+def test_a_group_is_everything_that_hangs_together(tmp_path: Path) -> None:
+    planted = {f"cats/again-{way}.png": again(scene(3), way) for way in ("bmp", "jpeg", "smaller")}
+    _, checkup = of(tmp_path / "pets.zip", ordinary() | planted)
+    assert [group.size for group in checkup.groups] == [4]
+    assert checkup.groups[0].kind == "near"
+
+
+def test_broken_files_and_imbalance_are_told(tmp_path: Path) -> None:
+    broken = {f"dogs/broken-{n}.png": b"" for n in range(40)}
+    extra = {f"cats/more-{n}.png": file_of(scene(7000 + n)) for n in range(20)}
+    _, checkup = of(
+        tmp_path / "pets.zip", ordinary() | broken | extra, train_percent=100, val_percent=0, test_percent=0
+    )
+    assert checkup.unreadable == {"empty file": 40}
+    assert (checkup.smallest_class, checkup.largest_class) == (("dogs", 20), ("cats", 40))
+    assert checkup.imbalance == 2
+
+
+def test_keeping_one_of_each_makes_a_new_version_in_which_the_others_stay_where_they_were(tmp_path: Path) -> None:
+    planted = {
+        "cats/again.png": again(scene(1), "bmp"),
+        "cats/third.png": again(scene(1), "jpeg"),
+        "dogs/two.png": again(scene(2), "bmp"),
+    }
+    spec, _ = of(tmp_path / "pets.zip", ordinary() | planted)
+    drop = pictures_to_drop(spec.out_dir, {"exact", "near", "two_labels", "leaks"}, keep_one=True)
+    of_one = {"cats/1.png", "cats/again.png", "cats/third.png"}
+    assert len(drop & of_one) == 2
+    assert drop - of_one == {"cats/2.png", "dogs/two.png"}  # nobody knows which label is right
+    new = spec_of(spec.archive, width=64, height=64, out_dir=tmp_path / "new", drop=frozenset(drop))
+    make(new)
+    for split in ("train", "val", "test"):
+        before = (spec.out_dir / f"{split}.txt").read_text().splitlines()
+        after = (new.out_dir / f"{split}.txt").read_text().splitlines()
+        assert after == [line for line in before if line.rsplit(" ", 1)[0] not in drop]
+    checkup = read_checkup(new.out_dir)
+    assert checkup is not None
+    assert checkup.groups == ()
+    assert json.loads((new.out_dir / "manifest.json").read_text())["dropped_count"] == 4
+
+
+def test_only_what_was_chosen_is_dropped(tmp_path: Path) -> None:
+    planted = {"cats/again.png": again(scene(1), "bmp"), "dogs/near.png": again(scene(503), "jpeg")}
+    spec, _ = of(tmp_path / "pets.zip", ordinary() | planted, train_percent=100, val_percent=0, test_percent=0)
+    assert pictures_to_drop(spec.out_dir, {"near"}, keep_one=False) == {"dogs/3.png", "dogs/near.png"}
+    assert len(pictures_to_drop(spec.out_dir, {"exact"}, keep_one=True)) == 1
+    assert pictures_to_drop(spec.out_dir, {"leaks"}, keep_one=True) == set()
+
+
+def test_dropping_a_whole_class_is_told(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "pets.zip", ordinary(5))
+    with pytest.raises(DatasetError, match=r"No picture of class “cats” is left"):
+        make(spec_of(archive, drop=frozenset(f"cats/{n}.png" for n in range(5))))
+
+
+def test_many_blank_pictures_neither_hang_nor_hide_the_rest(tmp_path: Path) -> None:
+    blank = {f"cats/blank-{n}.png": file_of(Image.new("RGB", (64, 64), (n // 2, 0, 0))) for n in range(200)}
+    spec, checkup = of(tmp_path / "pets.zip", ordinary() | blank)
+    assert checkup.group_counts["exact"] == 100
+    assert checkup.group_counts["near"] == 0
+    assert len(list(all_groups(spec.out_dir))) == 100
+
+
+def test_a_long_group_is_shortened_on_the_page_and_whole_in_the_file(tmp_path: Path) -> None:
+    same = {f"cats/same-{n}.png": file_of(scene(1)) for n in range(60)}
+    spec, checkup = of(tmp_path / "pets.zip", ordinary() | same)
+    assert (checkup.groups[0].size, len(checkup.groups[0].members)) == (61, 24)
+    assert [len(group.members) for group in all_groups(spec.out_dir)] == [61]
+
+
+def test_fingerprints_do_not_depend_on_the_batch() -> None:
+    pictures = [np.asarray(scene(n, 300)) for n in range(40)]
+    together = fingerprints(pictures)
+    alone = np.concatenate([fingerprints([picture]) for picture in pictures])
+    assert distances(together, alone).max() <= 1
+    assert fingerprints([]).shape == (0, 2)
+
+
+def test_real_photographs_are_left_in_peace_and_planted_ones_found(tmp_path: Path) -> None:
+    """Under 1 % of CIFAR-10's test pictures may be taken for duplicates."""
+    planted = []
+    with zipfile.ZipFile(real_data() / "cifar10-test.zip") as source:
+        files = {name: source.read(name) for name in source.namelist()}
+    for name in sorted(files)[::250]:
+        picture = Image.open(io.BytesIO(files[name]))
+        folder = name.split("/")[0] if len(planted) % 2 else "truck"
+        planted.append((name, f"{folder}/planted-{len(planted)}.jpg"))
+        files[planted[-1][1]] = file_of(picture, "JPEG", quality=85)
+    archive = zip_of(tmp_path / "cifar.zip", files)
+    spec = spec_of(archive, channels=Channels.COLOR, width=32, height=32, processes=2)
+    make(spec)
+    groups = [{member.source for member in group.members} for group in all_groups(spec.out_dir)]
+    missed = [pair for pair in planted if not any(set(pair) <= group for group in groups)]
+    assert missed == []
+    assert sum(len(group) for group in groups) - 2 * len(planted) < 100

@@ -1,0 +1,68 @@
+"""Small grey versions of stored pictures, for comparing them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.lmdb_reader import open_lmdb
+from app.topology import caffe_pb2
+from worker.datasets.processes import pool
+
+SIDE = 32
+_TASK_PICTURES = 256
+
+
+def thumbnails(
+    lmdb_dir: Path, numbers: NDArray[np.int64], processes: int, look: Callable[[], None]
+) -> NDArray[np.uint8]:
+    """(N, SIDE·SIDE) grey pixels of the pictures with these numbers; `look` is called now and then."""
+    tasks = [numbers[start : start + _TASK_PICTURES] for start in range(0, len(numbers), _TASK_PICTURES)]
+    job = ThumbnailJob(lmdb_dir)
+    found = []
+    if len(tasks) == 1:  # not worth a process
+        return job.run(tasks[0])
+    with pool(job, min(processes, len(tasks))) as replies:
+        for reply in replies(tasks):
+            found.append(reply)
+            look()
+    return np.concatenate(found)
+
+
+@dataclass
+class ThumbnailJob:
+    lmdb_dir: Path
+
+    def run(self, task: NDArray[np.int64]) -> NDArray[np.uint8]:
+        with open_lmdb(self.lmdb_dir) as env, env.begin() as transaction:
+            return np.stack(
+                [_small(caffe_pb2.Datum.FromString(transaction.get(b"%08d" % number))) for number in task.tolist()]
+            )
+
+    def divide(self, task: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        return [task]
+
+    def merge(self, replies: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        return np.concatenate(replies)
+
+    def give_up(self, task: NDArray[np.int64], _reason: str) -> NDArray[np.uint8]:
+        return np.zeros((len(task), SIDE * SIDE), np.uint8)  # correlates with nothing
+
+    def time_limit_s(self, _task: NDArray[np.int64]) -> float:
+        return 120
+
+
+def _small(datum: Any) -> NDArray[np.uint8]:
+    if datum.encoded:
+        image: Image.Image = Image.open(io.BytesIO(datum.data))
+    else:
+        pixels = np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width)
+        image = Image.fromarray(np.ascontiguousarray(pixels[min(1, datum.channels - 1)]))
+    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)).ravel()
