@@ -69,6 +69,8 @@ def solver_facts(spec: SolverSpec) -> list[tuple[str, str]]:
         facts.insert(5, ("Warm-up", f"{spec.warmup_epochs:g} epochs"))
     if spec.batch_accumulation > 1:
         facts.insert(2, ("Batch accumulation", f"{spec.batch_accumulation} batches a step"))
+    if spec.patience > 0:
+        facts.append(("Patience", f"{spec.patience} epochs without a better validation"))
     if spec.clip_gradients > 0:
         facts.append(("Longest gradient", f"{spec.clip_gradients:g}"))
     return facts

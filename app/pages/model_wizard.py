@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,14 +17,16 @@ from app import models, schedules, topologies
 from app.db import Dataset, Job, Model, Status
 from app.errors import messages_by_field
 from app.forms import Typed
-from app.launch import EDITED, DatasetFacts, InvalidModel, launch, problem_with_dataset
+from app.launch import EDITED, DatasetFacts, InvalidModel, issues_in_words, launch, problem_with_dataset
 from app.preprocessing import Channels
 from app.schemas.models import NewModel, SolverFields
 from app.schemas.topologies import MAX_BATCH, InputShape, NewTopology
 from app.solver.lr_policy import POLICY_DEFAULTS
 from app.solver.spec import LrPolicy, SolverSpec, SolverType
+from app.solver.text import read_solver
 from app.topologies import Found, InvalidTopology
 from app.topology.check import check
+from app.topology.errors import TopologyError
 from app.topology.fit import fit
 from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, redirect, render
 
@@ -31,7 +34,7 @@ router = APIRouter(include_in_schema=False)
 FIELDS = tuple(NewModel.model_fields)
 SOLVER_FIELDS = tuple(SolverFields.model_fields)
 RARE = {"val_batch_size", "test_batch_size", "batch_accumulation", "val_interval", "snapshot_interval",
-        "clip_gradients", "momentum2", "rms_decay", "delta", "seed", "precision"}  # fmt: skip
+        "clip_gradients", "momentum2", "rms_decay", "delta", "patience", "seed", "precision"}  # fmt: skip
 MOST_DATASETS = 200
 
 
@@ -44,11 +47,14 @@ def new(request: Request, session: ReadSession, dataset: str = "", topology: str
 @router.post("/models")
 def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typed) -> Response:
     values = {field: form.get(field, "") for field in FIELDS}
+    values |= {field: form[field] for field in ("topology_name", "solver_text") if form.get(field)}
     if form.keys() & {"edit", "discard", "preview"}:
         with database.read() as session:
             return _wizard(request, session, _edited(session, values, form))
     if "save_as" in form:
         return _save_as(request, database, user, values, form)
+    if "fill" in form:
+        return _fill(request, database, values, form.get("solver_text", ""))
     try:
         wanted = NewModel.model_validate({field: value for field, value in values.items() if field in form})
         sweep_id = launch(database, request.app.state.queue, user, wanted)
@@ -86,7 +92,7 @@ def schedule_chart(request: Request, session: ReadSession) -> JSONResponse:
 
 def _wizard(
     request: Request, session: Session, values: dict[str, str], errors: dict[str, str] | None = None,
-    status_code: int = 200,
+    status_code: int = 200, solver_remarks: Sequence[str] = (),
 ) -> HTMLResponse:  # fmt: skip
     chosen = _find_dataset(session, values.get("dataset_id", ""))
     customs, _ = topologies.custom_topologies(session)
@@ -104,6 +110,7 @@ def _wizard(
         policy_defaults=POLICY_DEFAULTS,
         solver_fields=SOLVER_FIELDS,
         schedule_query=urlencode({field: values.get(field, "") for field in (*SOLVER_FIELDS, "dataset_id")}),
+        solver_remarks=solver_remarks,
         rare_errors=RARE & (errors or {}).keys(),
         **_preview(session, values),
         **_schedule(session, values),
@@ -148,6 +155,22 @@ def _save_as(
     with database.read() as session:
         typed = values | ({"topology_name": name} if errors else {})
         return _wizard(request, session, typed, errors, status_code=422 if errors else 200)
+
+
+def _fill(request: Request, database: DatabaseDep, values: dict[str, str], text: str) -> Response:
+    """The form with the parameters that a pasted solver.prototxt sets; the text stays when it cannot be read."""
+    with database.read() as session:
+        dataset = _find_dataset(session, values["dataset_id"])
+        train_count = DatasetFacts.of(dataset).train_count if dataset is not None else 0
+        try:
+            batch_size = _number(values["batch_size"], MAX_BATCH) or SolverSpec().batch_size
+            pasted = read_solver(text, train_count or None, batch_size)
+        except TopologyError as error:
+            return _wizard(request, session, values | {"solver_text": text},
+                           {"solver_text": issues_in_words(error.issues)}, status_code=422)  # fmt: skip
+        given = {field: as_typed(value) for field, value in pasted.spec.to_dict().items() if field in pasted.given}
+        remarks = pasted.remarks or ("The form holds what the text sets; nothing was started yet.",)
+        return _wizard(request, session, values | given, solver_remarks=remarks)
 
 
 def _launched(database: DatabaseDep, sweep_id: int) -> str:

@@ -112,6 +112,9 @@ class SolverFields(BaseModel):
     stepsize: Annotated[int | None, BeforeValidator(_blank(Iteration))] = Field(None, description="Iterations")
     stepvalues: Annotated[list[int], BeforeValidator(any_number(Iteration))] = Field([], description="Iterations")
     warmup_epochs: Epochs = DEFAULTS.warmup_epochs
+    patience: Annotated[int, _typed(whole(0, MOST_EPOCHS))] = Field(
+        DEFAULTS.patience, description="Epochs without a better validation until training ends; 0: off"
+    )
     seed: Annotated[int, _typed(whole(0, LARGEST_ITERATION))] = DEFAULTS.seed
     precision: Annotated[Precision, _named(Precision)] = Precision(DEFAULTS.precision)
 

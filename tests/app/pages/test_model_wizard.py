@@ -321,3 +321,43 @@ def test_enter_in_a_field_trains_and_edits_nothing(client: Browser, dataset: Dat
     page = client.get("/models/new").text.partition('action="/models" novalidate')[2]
     first = re.findall(r"<button[^>]*>([^<]*)</button>", page)[0]
     assert first == "Train model"
+
+
+SOLVER = """net: "train_val.prototxt"
+base_lr: 0.002  # slower
+momentum: 0.8
+lr_policy: "step"
+stepsize: 300
+gamma: 0.2
+max_iter: 1100
+type: "Nesterov"
+iter_size: 1
+"""
+
+
+def test_a_pasted_solver_fills_the_form_and_starts_nothing(
+    client: Browser, database: Database, dataset: Dataset
+) -> None:
+    answer = send(client, **(form_of(client) | {"solver_text": SOLVER, "fill": "1", "name": "kept"}))
+    assert answer.status_code == 200
+    fields = fields_of(answer.text)
+    filled = {"base_lr": "0.002", "momentum": "0.8", "lr_policy": "step", "stepsize": "300", "gamma": "0.2",
+              "solver_type": "Nesterov", "epochs": "10"}  # fmt: skip
+    assert {name: fields[name] for name in filled} == filled
+    assert (fields["name"], fields["weight_decay"]) == ("kept", "0.0005")
+    assert count(database, Model) == 0
+
+
+def test_a_pasted_solver_that_cannot_be_read_stays_with_line_and_column(client: Browser, dataset: Dataset) -> None:
+    answer = send(client, **(form_of(client) | {"solver_text": "base_lr: 0.1\nmomentum: :", "fill": "1"}))
+    assert answer.status_code == 422
+    assert errors_in(answer.text)["solver_text"].startswith("Line 2, column ")
+    assert fields_of(answer.text)["solver_text"] == "base_lr: 0.1\nmomentum: :"
+
+
+def test_patience_is_a_parameter_of_the_model(client: Browser, database: Database, dataset: Dataset) -> None:
+    assert send(client, **(form_of(client) | {"patience": "3"})).status_code == 303
+    refused = send(client, **(form_of(client) | {"patience": "3", "val_interval": "0"}))
+    assert "needs validation" in errors_in(refused.text)["patience"]
+    with database.read() as session:
+        assert session.scalars(select(Model)).one().solver_spec.patience == 3

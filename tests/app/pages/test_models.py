@@ -115,6 +115,8 @@ def test_a_failed_model_shows_its_reason_and_what_to_do(client: Browser, databas
 
 def test_a_done_model_shows_its_accuracies_and_snapshots(client: Browser, database: Database) -> None:
     model = factories.model(database, accuracy={"train": 1.0, "val": 0.9907, "test": 0.9855})
+    with database.write() as session:
+        session.get_one(Job, model.job_id).detail = {"epoch": 15.0}
     factories.snapshot(database, model, epoch=15, metrics={"val/loss": 0.031, "val/accuracy": 0.9907})
     factories.metric(database, model, "val/accuracy", 0.9907, epoch=15)
     page = client.get(f"/models/{model.id}").text
