@@ -20,7 +20,7 @@ import psutil
 ROOT = Path(__file__).parent.parent
 PASSWORD = "correct horse battery"
 PATIENCE_S = 120.0
-QUICK = {"TRAINYARD_LEASE_S": "6", "TRAINYARD_HEARTBEAT_S": "1"}
+QUICK = {"TRAINYARD_LEASE_S": "15", "TRAINYARD_HEARTBEAT_S": "1"}
 
 
 @dataclass
@@ -117,7 +117,7 @@ class Server:
         """For a failed assertion: the output and the ends of all logs."""
         parts = [f"== output\n{self.output}"]
         for path in sorted((self.home / "logs").glob("*")):
-            parts.append(f"== {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-40:]))
+            parts.append(f"== {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-12:]))
         return "\n".join(parts)
 
     def client(self) -> Api:
