@@ -1,0 +1,48 @@
+"""The dataset form as the tests send it, and what they read from the page that comes back."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy import select
+
+from app.db import Database, Dataset, Upload
+from tests.conftest import Browser
+
+FORM = {
+    "name": "pets small",
+    "description": "",
+    "train_percent": "70",
+    "val_percent": "10",
+    "test_percent": "20",
+    "channels": "color",
+    "width": "12",
+    "height": "10",
+    "resize_mode": "squash",
+    "encoding": "png",
+    "jpeg_quality": "90",
+    "seed": "1",
+    "min_per_class": "1",
+    "max_per_class": "",
+    "submission": "once",
+}
+
+
+def errors_in(html: str) -> dict[str, str]:
+    """Field → message, as the page shows them beside the fields."""
+    return dict(re.findall(r'<p class="error" id="(\w+)-error">([^<]+)</p>', html))
+
+
+def values_in(html: str) -> dict[str, str]:
+    """What the page's text fields hold."""
+    return dict(re.findall(r'<input class="input" id="(\w+)"[^>]*? value="([^"]*)"', html))
+
+
+def datasets_in(database: Database) -> list[Dataset]:
+    with database.read() as session:
+        return list(session.scalars(select(Dataset).order_by(Dataset.id)))
+
+
+def sent(client: Browser, upload: Upload, **changes: Any) -> Any:
+    return client.send_form("/datasets", **(FORM | {"upload_id": str(upload.id)} | changes))
