@@ -6,34 +6,32 @@ stopped leaves no dataset, and starts again from the beginning with the same res
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.archives import ArchiveError
 from app.checkup import write_checkup
 from app.split import SPLITS, percent_problem
 from app.version import VERSION
 from worker.datasets.checkup import check_up
-from worker.datasets.encoding_job import EncodingJob, EncodingTask
 from worker.datasets.errors import BuildStopped, DatasetError
-from worker.datasets.listing import Listing, Rows, open_listing, without_small_classes
+from worker.datasets.listing import Listing, open_listing, without_small_classes
 from worker.datasets.mean import channel_means, mean_image, write_mean
-from worker.datasets.processes import pool
 from worker.datasets.progress import Reporter
-from worker.datasets.spec import BuildProgress, BuildResult, BuildSpec, Source, SplitCounts
-from worker.datasets.split import divide, without
-from worker.datasets.split_writer import SkippedFile, SplitWriter
+from worker.datasets.spec import Augmentation, BuildProgress, BuildResult, BuildSpec, Source, SplitCounts
+from worker.datasets.split import divide, with_copies, without
+from worker.datasets.split_writer import SkippedFile
 from worker.datasets.workplace import MANIFEST, workplace
+from worker.datasets.writing import write_splits
 
 __all__ = [
+    "Augmentation",
     "BuildProgress",
     "BuildResult",
     "BuildSpec",
@@ -45,8 +43,6 @@ __all__ = [
 ]
 
 MAX_SIDE = 8192
-_TASK_PICTURES = 256
-_TASK_BYTES = 4 * 1024 * 1024
 
 
 def build(
@@ -75,6 +71,9 @@ def _check(spec: BuildSpec) -> None:
         raise DatasetError(
             f"At most {spec.max_per_class} images per class is less than the minimum, {spec.min_per_class}."
         )
+    problem = spec.augmentation.problem() if spec.augmentation else None
+    if problem:
+        raise DatasetError(problem)
     if not (1 <= spec.width <= MAX_SIDE and 1 <= spec.height <= MAX_SIDE):
         raise DatasetError(f"Width and height must be 1 to {MAX_SIDE:,} pixels; found {spec.width} × {spec.height}.")
 
@@ -82,11 +81,11 @@ def _check(spec: BuildSpec) -> None:
 def _build_in(folder: Path, spec: BuildSpec, listing: Listing, reporter: Reporter, started: float) -> BuildResult:
     listing = without_small_classes(listing, spec.min_per_class)
     classes = listing.classes
-    division = without(listing, divide(listing, spec), spec.drop)
-    reporter.phase("encoding", sum(len(rows) for rows in division.values()))
+    division = with_copies(without(listing, divide(listing, spec), spec.drop), spec)
+    reporter.phase("encoding", sum(len(order) for order in division.values()))
     with (folder / "skipped.csv").open("w", encoding="utf-8", newline="") as file:
         skipped = SkippedFile(file)
-        splits, digest, pixel_sum = _encode(folder, spec, listing, division, skipped, reporter)
+        splits, digest, pixel_sum = write_splits(folder, spec, listing, division, skipped, reporter)
     _refuse_empty_classes(classes, splits, skipped)
     reporter.phase("mean", 1)
     mean = mean_image(pixel_sum, splits["train"].count)
@@ -99,55 +98,6 @@ def _build_in(folder: Path, spec: BuildSpec, listing: Listing, reporter: Reporte
     manifest = _manifest(spec, listing, result, skipped, time.monotonic() - started)
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     return result
-
-
-def _encode(
-    folder: Path,
-    spec: BuildSpec,
-    listing: Listing,
-    division: dict[str, Rows],
-    skipped: SkippedFile,
-    reporter: Reporter,
-) -> tuple[dict[str, SplitCounts], str, NDArray[np.uint64]]:
-    """Writes every split; gives their counts, the content hash and the sum of the training pictures."""
-    job = EncodingJob(
-        [archive.data_path for archive in listing.archives],
-        spec.channels,
-        spec.width,
-        spec.height,
-        spec.resize_mode,
-        spec.encoding,
-        spec.jpeg_quality,
-    )
-    splits: dict[str, SplitCounts] = {}
-    digest = hashlib.sha256(f"{spec.channels} {spec.width}×{spec.height} {spec.encoding}\n".encode())
-    pixel_sum = np.zeros((spec.height, spec.width) if spec.channels.number == 1 else (spec.height, spec.width, 3), "u8")
-    with ExitStack() as stack:
-        replies = stack.enter_context(pool(job, max(1, spec.processes)))
-        for split, rows in division.items():
-            parts = list(_parts(listing, rows))
-            tasks = (EncodingTask(listing.pictures(rows[start:stop]), split == "train") for start, stop in parts)
-            with SplitWriter(folder, split, listing, skipped) as writer:
-                for (start, stop), encoded in zip(parts, replies(tasks), strict=True):
-                    writer.add(rows[start:stop], encoded)
-                    if encoded.pixel_sum is not None:
-                        pixel_sum += encoded.pixel_sum
-                    reporter.advance(stop - start)
-                splits[split], split_digest = writer.finish()
-                digest.update(split.encode() + b"\0" + split_digest)
-    return splits, digest.hexdigest(), pixel_sum
-
-
-def _parts(listing: Listing, rows: Rows) -> Iterator[tuple[int, int]]:
-    """Cuts `rows` into tasks of at most `_TASK_PICTURES` pictures and about `_TASK_BYTES` bytes."""
-    ends = np.cumsum(listing.size_bytes(rows))
-    start = 0
-    while start < len(rows):
-        before = ends[start - 1] if start else 0
-        stop = int(np.searchsorted(ends, before + _TASK_BYTES, side="right"))
-        stop = max(start + 1, min(stop, start + _TASK_PICTURES))
-        yield start, min(stop, len(rows))
-        start = min(stop, len(rows))
 
 
 def _refuse_empty_classes(classes: list[str], splits: dict[str, SplitCounts], skipped: SkippedFile) -> None:
@@ -183,6 +133,7 @@ def _manifest(
         },
         "percents": dict(zip(("train", "val", "test"), spec.percents, strict=True)),
         "seed": spec.seed,
+        "augmentation": asdict(spec.augmentation) if spec.augmentation else None,
         "min_per_class": spec.min_per_class,
         "max_per_class": spec.max_per_class,
         "encoding": spec.encoding,

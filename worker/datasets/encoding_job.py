@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from app.archives.reading import DamagedEntry, read_picture
 from app.preprocessing import Channels, ResizeMode
+from worker.datasets.augment import altered
 from worker.datasets.encode import datum, encode
 from worker.datasets.fingerprint import fingerprints
 from worker.datasets.preprocess import ImageError, Picture, load_picture
-from worker.datasets.spec import Encoding
+from worker.datasets.spec import Augmentation, Encoding
 
 _STARTS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8"}
 
@@ -60,18 +62,21 @@ class EncodingJob:
     resize_mode: ResizeMode
     encoding: Encoding
     jpeg_quality: int
+    augmentation: Augmentation | None = None
     _descriptors: dict[int, int] = field(default_factory=dict)
 
     def run(self, task: EncodingTask) -> Encoded:
         done = Encoded()
         all_pixels: list[NDArray[np.uint8]] = []
-        for index, (label, part, *entry) in enumerate(task.pictures.tolist()):
+        for index, (label, part, copy, seed, *entry) in enumerate(task.pictures.tolist()):
             try:
                 source = read_picture(self._descriptor(part), *entry)
                 picture = load_picture(source, self.channels, self.width, self.height, self.resize_mode)
             except (DamagedEntry, ImageError) as error:
                 done.skipped.append((index, str(error)))
                 continue
+            if copy:
+                picture = picture._replace(image=self._altered(picture.image, seed), is_source=False)
             pixels = np.asarray(picture.image)
             stored = self._as_it_is(source, picture) or encode(pixels, self.encoding, self.jpeg_quality)
             done.index.append(index)
@@ -91,6 +96,10 @@ class EncodingJob:
         if part not in self._descriptors:
             self._descriptors[part] = os.open(self.data_paths[part], os.O_RDONLY)
         return self._descriptors[part]
+
+    def _altered(self, image: Image.Image, seed: int) -> Image.Image:
+        assert self.augmentation is not None
+        return altered(image, self.augmentation, seed)
 
     def _as_it_is(self, source: bytes, picture: Picture) -> bytes | None:
         """The source file when it is what would be stored anyway: nothing is lost by encoding again, nor time."""

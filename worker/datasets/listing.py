@@ -25,8 +25,16 @@ from worker.datasets.spec import BuildSpec, Source
 Rows = NDArray[np.int64]
 TO_DIVIDE = -1
 
-# What a picture process needs of a picture; `part` says in which file the offset lies.
-PICTURE = np.dtype([("label", "i4"), ("part", "u2"), *((name, ENTRY[name]) for name in ENTRY.names or ())])
+# What a picture process needs of a picture: `part` says in which file the offset lies, `seed` draws an altered copy.
+PICTURE = np.dtype(
+    [
+        ("label", "i4"),
+        ("part", "u2"),
+        ("copy", "u2"),
+        ("seed", "u4"),
+        *((name, ENTRY[name]) for name in ENTRY.names or ()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ class Listing:
 
     def pictures(self, numbers: Rows) -> NDArray[Any]:
         """What the picture processes need, as an array of `PICTURE`."""
-        pictures = np.empty(len(numbers), PICTURE)
+        pictures = np.zeros(len(numbers), PICTURE)
         pictures["label"], pictures["part"] = self.label[numbers], self.part[numbers]
         for part, archive in enumerate(self.archives):
             here = np.flatnonzero(self.part[numbers] == part)

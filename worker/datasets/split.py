@@ -7,14 +7,35 @@ tar.gz of the same folders give the same dataset.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.split import SPLITS, class_problem, split_counts
 from worker.datasets.errors import DatasetError
 from worker.datasets.listing import TO_DIVIDE, Listing, Rows
 from worker.datasets.spec import BuildSpec
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a split holds, in order: pictures of the listing, and which altered copy of them (0: the picture itself)."""
+
+    rows: Rows
+    copies: NDArray[np.uint16]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, start: int, stop: int) -> Order:
+        return Order(self.rows[start:stop], self.copies[start:stop])
+
+    def seed(self, place: int, listing: Listing, seed: int) -> int:
+        """What the alteration of a copy is drawn from: the dataset's seed, the path and the number of the copy."""
+        return zlib.crc32(b"%d %d " % (seed, self.copies[place]) + listing.path_bytes(int(self.rows[place])))
 
 
 def divide(listing: Listing, spec: BuildSpec) -> dict[str, Rows]:
@@ -54,6 +75,17 @@ def without(listing: Listing, division: dict[str, Rows], paths: frozenset[str]) 
         split: rows[np.array([listing.path_bytes(row) not in dropped for row in rows.tolist()], bool)]
         for split, rows in division.items()
     }
+
+
+def with_copies(division: dict[str, Rows], spec: BuildSpec) -> dict[str, Order]:
+    """The division in its final order, with the altered copies of training pictures among the others."""
+    orders = {split: Order(rows, np.zeros(len(rows), np.uint16)) for split, rows in division.items()}
+    if spec.augmentation is not None:
+        rows, times = division["train"], spec.augmentation.copies + 1
+        mixed = random_state(spec.seed, "order", "copies").permutation(len(rows) * times)
+        copies = np.repeat(np.arange(times, dtype=np.uint16), len(rows))
+        orders["train"] = Order(np.tile(rows, times)[mixed], copies[mixed])
+    return orders
 
 
 def random_state(seed: int, *purpose: str) -> np.random.RandomState:

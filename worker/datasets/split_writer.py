@@ -19,6 +19,7 @@ from worker.datasets.encoding_job import Encoded
 from worker.datasets.listing import Listing
 from worker.datasets.lmdb_writer import LmdbWriter
 from worker.datasets.spec import SplitCounts
+from worker.datasets.split import Order
 
 
 class SplitWriter:
@@ -31,6 +32,7 @@ class SplitWriter:
             name: array("Q") for name in ("label", "width", "height", "stored_bytes", "list_offset", "digest")
         }
         self._fingerprints: list[NDArray[np.uint64]] = []
+        self._copies: list[NDArray[np.uint16]] = []
         self._digest = hashlib.sha256()
         self._list_bytes = 0
         with ExitStack() as stack:
@@ -38,10 +40,10 @@ class SplitWriter:
             self._list = stack.enter_context((folder / f"{split}.txt").open("wb"))
             self._stack = stack.pop_all()
 
-    def add(self, rows: NDArray[np.int64], encoded: Encoded) -> None:
-        """`rows` are those of the task that `encoded` answers."""
+    def add(self, order: Order, encoded: Encoded) -> None:
+        """`order` is that of the task which `encoded` answers."""
         for place, index in enumerate(encoded.index):
-            row = int(rows[index])
+            row = int(order.rows[index])
             label = int(self._listing.label[row])
             self._lmdb.append(encoded.data[place])
             self._digest.update(encoded.digests[place] + label.to_bytes(4, "little"))
@@ -50,10 +52,11 @@ class SplitWriter:
             self._add_to_index(label, *encoded.sizes[place], encoded.stored_bytes[place], encoded.digests[place])
             self._list_bytes += len(line)
             self._per_class[label] += 1
+        self._copies.append(order.copies[encoded.index])
         self._fingerprints.append(encoded.fingerprints)
         self._skipped.notes += encoded.notes
         for index, reason in encoded.skipped:
-            self._skipped.add(self._listing.path(int(rows[index])), reason)
+            self._skipped.add(self._listing.path(int(order.rows[index])), reason)
 
     def finish(self) -> tuple[SplitCounts, bytes]:
         """The counts, and the digest of pixels and labels in order."""
@@ -63,6 +66,7 @@ class SplitWriter:
             index[name] = np.frombuffer(values, np.uint64)
         if self._fingerprints:
             index["fingerprint"] = np.concatenate(self._fingerprints)
+            index["copy"] = np.concatenate(self._copies)
         np.save(self._folder / f"{self._split}.index.npy", index)
         return SplitCounts(self._lmdb.count, self._per_class.tolist()), self._digest.digest()
 

@@ -1,0 +1,81 @@
+"""Sends every picture through the processes and writes every split, in the order of the division."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.datasets.encoding_job import EncodingJob, EncodingTask
+from worker.datasets.listing import Listing
+from worker.datasets.processes import pool
+from worker.datasets.progress import Reporter
+from worker.datasets.spec import BuildSpec, SplitCounts
+from worker.datasets.split import Order
+from worker.datasets.split_writer import SkippedFile, SplitWriter
+
+_TASK_PICTURES = 256
+_TASK_BYTES = 4 * 1024 * 1024
+
+
+def write_splits(
+    folder: Path,
+    spec: BuildSpec,
+    listing: Listing,
+    division: dict[str, Order],
+    skipped: SkippedFile,
+    reporter: Reporter,
+) -> tuple[dict[str, SplitCounts], str, NDArray[np.uint64]]:
+    """The counts of every split, the content hash and the sum of the training pictures, (H, W) or (H, W, 3) RGB."""
+    splits: dict[str, SplitCounts] = {}
+    digest = hashlib.sha256(f"{spec.channels} {spec.width}×{spec.height} {spec.encoding}\n".encode())
+    pixel_sum = np.zeros((spec.height, spec.width) if spec.channels.number == 1 else (spec.height, spec.width, 3), "u8")
+    with pool(_job(spec, listing), max(1, spec.processes)) as replies:
+        for split, order in division.items():
+            parts = list(_parts(listing, order))
+            tasks = (_task(listing, part, spec.seed, split == "train") for part in parts)
+            with SplitWriter(folder, split, listing, skipped) as writer:
+                for part, encoded in zip(parts, replies(tasks), strict=True):
+                    writer.add(part, encoded)
+                    if encoded.pixel_sum is not None:
+                        pixel_sum += encoded.pixel_sum
+                    reporter.advance(len(part))
+                splits[split], split_digest = writer.finish()
+                digest.update(split.encode() + b"\0" + split_digest)
+    return splits, digest.hexdigest(), pixel_sum
+
+
+def _job(spec: BuildSpec, listing: Listing) -> EncodingJob:
+    return EncodingJob(
+        [archive.data_path for archive in listing.archives],
+        spec.channels,
+        spec.width,
+        spec.height,
+        spec.resize_mode,
+        spec.encoding,
+        spec.jpeg_quality,
+        spec.augmentation,
+    )
+
+
+def _parts(listing: Listing, order: Order) -> Iterator[Order]:
+    """Cuts `order` into tasks of at most `_TASK_PICTURES` pictures and about `_TASK_BYTES` bytes."""
+    ends = np.cumsum(listing.size_bytes(order.rows))
+    start = 0
+    while start < len(order):
+        before = ends[start - 1] if start else 0
+        stop = int(np.searchsorted(ends, before + _TASK_BYTES, side="right"))
+        stop = min(max(start + 1, min(stop, start + _TASK_PICTURES)), len(order))
+        yield order.part(start, stop)
+        start = stop
+
+
+def _task(listing: Listing, part: Order, seed: int, with_sum: bool) -> EncodingTask:
+    pictures = listing.pictures(part.rows)
+    pictures["copy"] = part.copies
+    for place in np.flatnonzero(part.copies).tolist():
+        pictures["seed"][place] = part.seed(place, listing, seed)
+    return EncodingTask(pictures, with_sum)
