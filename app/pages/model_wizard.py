@@ -17,9 +17,17 @@ from app import models, schedules, topologies
 from app.db import Dataset, Job, Model, Status
 from app.errors import messages_by_field
 from app.forms import Typed
-from app.launch import EDITED, DatasetFacts, InvalidModel, issues_in_words, launch, problem_with_dataset
+from app.launch import (
+    EDITED,
+    DatasetFacts,
+    InvalidModel,
+    issues_in_words,
+    launch,
+    make_plan,
+    problem_with_dataset,
+)
 from app.preprocessing import Channels
-from app.schemas.models import NewModel, SolverFields
+from app.schemas.models import MAX_ID, NewModel, SolverFields
 from app.schemas.topologies import MAX_BATCH, InputShape, NewTopology
 from app.solver.lr_policy import POLICY_DEFAULTS
 from app.solver.spec import LrPolicy, SolverSpec, SolverType
@@ -55,17 +63,31 @@ def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typ
         return _save_as(request, database, user, values, form)
     if "fill" in form:
         return _fill(request, database, values, form.get("solver_text", ""))
+    sent = {field: value for field, value in values.items() if field in form}
     try:
-        wanted = NewModel.model_validate({field: value for field, value in values.items() if field in form})
-        sweep_id = launch(database, request.app.state.queue, user, wanted)
+        sweep_id = launch(database, request.app.state.queue, user, NewModel.model_validate(sent))
     except ValidationError as error:
-        errors = messages_by_field(error.errors())
+        errors = _with_the_rest(database, sent, messages_by_field(error.errors()))
     except InvalidModel as error:
         errors = error.fields
     else:
         return redirect(_launched(database, sweep_id))
     with database.read() as session:
         return _wizard(request, session, values, errors, status_code=422)
+
+
+def _with_the_rest(database: DatabaseDep, sent: dict[str, str], errors: dict[str, str]) -> dict[str, str]:
+    """The same errors and those that show only when all fields can be read: a person is told of all at once."""
+    stand_ins = {"name": "model", "dataset_id": str(MAX_ID)}
+    readable = {field: value for field, value in sent.items() if field not in errors}
+    try:
+        with database.read() as session:
+            make_plan(session, NewModel.model_validate(stand_ins | readable))
+    except InvalidModel as found:
+        return {field: message for field, message in found.fields.items() if field != "dataset_id"} | errors
+    except ValidationError:
+        pass
+    return errors
 
 
 @router.post("/models/new/_topology")
@@ -83,11 +105,9 @@ def schedule_text(request: Request, session: ReadSession) -> HTMLResponse:
 
 @router.get("/models/new/schedule.json")
 def schedule_chart(request: Request, session: ReadSession) -> JSONResponse:
-    found = _schedule(session, dict(request.query_params))
-    if found["schedule_problem"]:
-        return JSONResponse({"error": {"code": "invalid", "message": found["schedule_problem"]}}, status_code=422)
-    figure = schedules.figure(found["lines"], found["lines"][0].spec.epochs)
-    return JSONResponse({"figures": {"schedule": figure}, "last_id": 0})
+    lines = _schedule(session, dict(request.query_params))["lines"]
+    figures = {"schedule": schedules.figure(lines, lines[0].spec.epochs)} if lines else {}
+    return JSONResponse({"figures": figures, "last_id": 0})
 
 
 def _wizard(

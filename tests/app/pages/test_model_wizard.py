@@ -268,10 +268,18 @@ def test_the_schedule_says_how_many_models_and_where_their_rates_go(client: Brow
     assert figure["data"][0]["y"][0] == 0.1
 
 
-def test_a_schedule_of_what_does_not_fit_says_what(client: Browser, dataset: Dataset) -> None:
-    answer = client.get("/models/new/schedule.json", params={"dataset_id": dataset.id, "base_lr": "x"})
-    assert answer.status_code == 422
-    assert "base lr: Expected a number" in answer.json()["error"]["message"]
+def test_a_schedule_of_what_does_not_fit_says_what_and_draws_nothing(client: Browser, dataset: Dataset) -> None:
+    query = {"dataset_id": dataset.id, "base_lr": "x"}
+    assert "base lr: Expected a number" in client.get("/models/new/_schedule", params=query).text
+    assert client.get("/models/new/schedule.json", params=query).json()["figures"] == {}
+
+
+def test_faults_of_every_kind_are_told_at_once(client: Browser, dataset: Dataset) -> None:
+    sent = form_of(client) | {"epochs": "0", "name": "", "crop_size": "99", "batch_size": "9000"}
+    assert set(errors_in(send(client, **sent).text)) == {"epochs", "name", "crop_size", "batch_size"}
+    faulty = LENET.replace("kernel_size: 5", "kernel_size: 55", 1)
+    sent = form_of(client) | {"epochs": "0", "prototxt": faulty}
+    assert set(errors_in(send(client, **sent).text)) == {"epochs", "prototxt"}
 
 
 def test_a_dataset_that_is_being_built_can_be_chosen_a_failed_one_not(client: Browser, database: Database) -> None:
