@@ -16,6 +16,7 @@ from PIL import Image
 from app.archives.reading import DamagedEntry, read_picture
 from app.preprocessing import Channels, ResizeMode
 from worker.datasets.augment import altered
+from worker.datasets.class_means import ClassSums, sums_by_class
 from worker.datasets.encode import datum, encode
 from worker.datasets.fingerprint import fingerprints
 from worker.datasets.preprocess import ImageError, Picture, load_picture
@@ -51,6 +52,7 @@ class Encoded:
     skipped: list[tuple[int, str]] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     pixel_sum: NDArray[np.uint32] | None = None  # (H, W) or (H, W, 3) RGB
+    class_sums: list[ClassSums] = field(default_factory=list)
 
 
 @dataclass
@@ -63,6 +65,7 @@ class EncodingJob:
     encoding: Encoding
     jpeg_quality: int
     augmentation: Augmentation | None = None
+    class_mean_side: int = 0
     _descriptors: dict[int, int] = field(default_factory=dict)
 
     def run(self, task: EncodingTask) -> Encoded:
@@ -89,6 +92,8 @@ class EncodingJob:
             all_pixels.append(pixels)
         done.fingerprints = fingerprints(all_pixels)
         if task.with_sum and all_pixels:
+            labels = task.pictures["label"][done.index].tolist()
+            done.class_sums = [sums_by_class(all_pixels, labels, self.class_mean_side)]
             done.pixel_sum = np.sum(all_pixels, axis=0, dtype=np.uint32)
         return done
 
@@ -122,6 +127,7 @@ class EncodingJob:
             for name in ("data", "digests", "sizes", "stored_bytes"):
                 getattr(merged, name).extend(getattr(reply, name))
             merged.notes += reply.notes
+            merged.class_sums += reply.class_sums
             merged.fingerprints = np.concatenate([merged.fingerprints, reply.fingerprints])
             if reply.pixel_sum is not None:
                 merged.pixel_sum = reply.pixel_sum if merged.pixel_sum is None else merged.pixel_sum + reply.pixel_sum

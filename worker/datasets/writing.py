@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.datasets.class_means import ClassMeans, small_side
 from worker.datasets.encoding_job import EncodingJob, EncodingTask
 from worker.datasets.listing import Listing
 from worker.datasets.processes import pool
@@ -33,6 +34,7 @@ def write_splits(
     splits: dict[str, SplitCounts] = {}
     digest = hashlib.sha256(f"{spec.channels} {spec.width}×{spec.height} {spec.encoding}\n".encode())
     pixel_sum = np.zeros((spec.height, spec.width) if spec.channels.number == 1 else (spec.height, spec.width, 3), "u8")
+    class_means = ClassMeans(len(listing.classes))
     with pool(_job(spec, listing), max(1, spec.processes)) as replies:
         for split, order in division.items():
             parts = list(_parts(listing, order))
@@ -42,9 +44,12 @@ def write_splits(
                     writer.add(part, encoded)
                     if encoded.pixel_sum is not None:
                         pixel_sum += encoded.pixel_sum
+                    for sums in encoded.class_sums:
+                        class_means.add(sums)
                     reporter.advance(len(part))
                 splits[split], split_digest = writer.finish()
                 digest.update(split.encode() + b"\0" + split_digest)
+    class_means.write(folder)
     return splits, digest.hexdigest(), pixel_sum
 
 
@@ -58,6 +63,7 @@ def _job(spec: BuildSpec, listing: Listing) -> EncodingJob:
         spec.encoding,
         spec.jpeg_quality,
         spec.augmentation,
+        small_side(len(listing.classes)),
     )
 
 

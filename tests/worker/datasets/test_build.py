@@ -54,6 +54,7 @@ def test_every_file_of_a_dataset_is_there_and_nothing_else(tmp_path: Path) -> No
     make(spec)
     expected = [
         "checkup.json",
+        "class_means.npy",
         "duplicates.csv",
         "labels.txt",
         "manifest.json",
