@@ -12,6 +12,7 @@ from pathlib import Path
 import lmdb
 
 from app import lmdb_reader
+from app.checkup import Checkup, read_checkup
 from app.lmdb_reader import Page
 
 
@@ -69,6 +70,13 @@ class DatasetFiles:
             has_more = bool(file.readline())
         rows = csv.reader(line.decode("utf-8", "replace") for line in lines)
         return SkippedPage([(row[0], row[1]) for row in rows if len(row) > 1], str(place) if has_more else None)
+
+    def checkup(self) -> Checkup | None:
+        """What the check-up found; None when there was none, or its file cannot be read."""
+        try:
+            return read_checkup(self.folder)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def size_bytes(self) -> int:
         """Disk use of everything in the folder; sparse files count as what they occupy."""

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app.archives import ArchiveError
 from app.db import Database, Dataset, Job, Upload
+from app.dropped import read_dropped
 from app.preprocessing import Channels, ResizeMode
 from app.queue import Queue
 from app.settings import Settings
@@ -64,6 +65,7 @@ def spec_of(dataset: Dataset, upload: Upload, settings: Settings, storage: Stora
         seed=int(options["seed"]),
         min_per_class=int(options.get("min_per_class", 1)),
         max_per_class=options.get("max_per_class"),
+        drop=read_dropped(storage.dataset_dir(dataset.id)),
         processes=settings.cores,
     )
 

@@ -7,12 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app import datasets, guessing
+from app.checkup import Checkup
 from app.dataset_download import dataset_zip
+from app.dataset_files import DatasetFiles
+from app.dataset_versions import create_version
 from app.datasets import DatasetInUse, Filter, InvalidDataset
 from app.db import Status, Upload
-from app.schemas.datasets import DatasetChanges, DatasetList, DatasetOut, NewDataset
+from app.schemas.datasets import DatasetChanges, DatasetList, DatasetOut, NewDataset, NewVersion
 from app.storage import Storage
-from app.web import ApiError, CurrentUser, DatabaseDep, ReadSession, StorageDep
+from app.web import ApiError, CurrentUser, DatabaseDep, PageNotFound, ReadSession, StorageDep
 
 router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
 
@@ -84,6 +87,29 @@ def download_dataset(session: ReadSession, storage: StorageDep, dataset_id: int)
     if dataset.status != Status.DONE:
         raise ApiError(409, "not_done", f"This dataset is {dataset.status}; there is nothing to download.")
     return dataset_zip(dataset, storage)
+
+
+@router.get("/{dataset_id}/checkup")
+def get_checkup(session: ReadSession, storage: StorageDep, dataset_id: int) -> Checkup:
+    """Duplicates, leaks between splits, pictures with two labels, unreadable files, the smallest and largest class."""
+    dataset = datasets.get_dataset(session, dataset_id)
+    checkup = DatasetFiles(storage.dataset_dir(dataset.id)).checkup()
+    if checkup is None:
+        raise PageNotFound("check-up of this dataset")
+    return checkup
+
+
+@router.post("/{dataset_id}/versions", status_code=201)
+def create_new_version(
+    request: Request, database: DatabaseDep, storage: StorageDep, user: CurrentUser, dataset_id: int, form: NewVersion
+) -> DatasetOut:
+    """A new dataset like this one, less the pictures that its check-up found."""
+    try:
+        version_id = create_version(database, request.app.state.queue, storage, user, dataset_id, form)
+    except InvalidDataset as error:
+        raise ApiError(422, "invalid", str(error), error.fields) from error
+    with database.read() as session:
+        return get_dataset(session, version_id)
 
 
 @router.delete("/{dataset_id}", status_code=204)

@@ -17,15 +17,16 @@ from app.db import Dataset, Status
 from app.errors import messages_by_field
 from app.forms import Typed
 from app.image_sizes import original_sizes
-from app.pages import dataset_images, dataset_wizard
+from app.pages import dataset_checkup, dataset_images, dataset_wizard
 from app.preprocessing import ResizeMode
-from app.schemas.datasets import RESIZE_MODES, DatasetChanges
+from app.schemas.datasets import FINDINGS, RESIZE_MODES, DatasetChanges
 from app.storage import Storage
 from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, redirect, render
 
 router = APIRouter(include_in_schema=False)
 router.include_router(dataset_wizard.router)
 router.include_router(dataset_images.router)
+router.include_router(dataset_checkup.router)
 SAMPLE = 32
 
 
@@ -133,6 +134,7 @@ def _show(
         "facts": _facts(dataset),
         "resize_mode": RESIZE_MODES[ResizeMode(dataset.options["resize_mode"])][0],
         "version": dataset_images.version_of(dataset),
+        "has_parent": session.get(Dataset, dataset.options.get("parent_id", 0)) is not None,
         "size_bytes": files.size_bytes(),
         "sizes": original_sizes(files.folder, list(dataset.splits), dataset_images.version_of(dataset)),
         "model_count": model_count,
@@ -141,6 +143,8 @@ def _show(
         "images": images,
         "images_problem": problem,
         "skipped": files.skipped(limit=10),
+        "checkup": files.checkup() if dataset.status == Status.DONE else None,
+        "findings": [(one.value, *texts) for one, texts in FINDINGS.items()],
         "form": None,
         "refusal": None,
     }

@@ -34,7 +34,22 @@ class Encoding(StrEnum):
     RAW = "raw"
 
 
-# In the words of the wizard, in its order.
+class Finding(StrEnum):
+    """What a check-up looks for; the words of `app/checkup.py`."""
+
+    EXACT = "exact"
+    NEAR = "near"
+    TWO_LABELS = "two_labels"
+    LEAKS = "leaks"
+
+
+# In the words of the pages, in their order.
+FINDINGS = {
+    Finding.TWO_LABELS: ("Two labels", "The same picture, or nearly, in two classes"),
+    Finding.LEAKS: ("Leaks", "The same picture, or nearly, in two splits: results look better than they are"),
+    Finding.EXACT: ("Exact duplicates", "The same pixels"),
+    Finding.NEAR: ("Near duplicates", "Nearly the same picture: another size, quality or brightness"),
+}
 ENCODINGS = {
     Encoding.PNG: ("PNG", "Lossless"),
     Encoding.JPEG: ("JPEG", "Smaller, with a loss"),
@@ -139,6 +154,24 @@ class DatasetChanges(BaseModel):
 
     name: Name | None = None
     description: Description | None = None
+
+
+class NewVersion(BaseModel):
+    """A new version of a dataset, without the pictures that its check-up found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    findings: list[Finding] = Field(description="What is dropped")
+    keep_one: bool = Field(default=True, description="Keep one picture of each group, but none with two labels")
+    name: Name | None = None
+    submission: str | None = Field(None, max_length=64, description="A mark of your own: sent twice makes one version")
+
+    @field_validator("findings")
+    @classmethod
+    def _some(cls, value: list[Finding]) -> list[Finding]:
+        if not value:
+            raise refusal("Choose what to drop.")
+        return sorted(set(value))
 
 
 class SplitOut(BaseModel):
