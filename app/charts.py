@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_POINTS = 1_500  # of one series
 MAX_POINTS_IN_ALL = 60_000  # of one figure: a sweep of a hundred models must still open
@@ -21,9 +21,8 @@ RATE_AXIS = {"rangemode": "tozero", "exponentformat": "power"}
 Figure = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Point:
-    """One number that a run reported."""
+class Point(NamedTuple):
+    """One number that a run reported. A tuple: a long run has hundreds of thousands."""
 
     name: str
     iteration: int

@@ -130,6 +130,6 @@ def _curves(session: Session, model_ids: Sequence[int], names: Sequence[str] = (
     if names:
         statement = statement.where(Metric.name.in_(names))
     points: dict[int, list[Point]] = {model_id: [] for model_id in model_ids}
-    for model_id, name, iteration, epoch, value in session.execute(statement):
-        points[model_id].append(Point(name, iteration, epoch, value))
+    for model_id, *numbers in session.execute(statement):
+        points[model_id].append(Point._make(numbers))
     return {model_id: Curves.of(found) for model_id, found in points.items()}
