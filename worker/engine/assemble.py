@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +15,9 @@ from app.topology.text import read
 from worker.engine.compile import CompiledNet, compile_net, input_shapes, scores_blob
 from worker.engine.device import Precision, choose_precision, set_up_device
 from worker.engine.errors import EngineError
+from worker.engine.fine_tuning import Fate, start_from
 from worker.engine.loader import Split, TrainingBatches
-from worker.engine.snapshot import Meta, load_weights, read_meta, read_solver_state, read_weights
+from worker.engine.snapshot import Meta, load_weights, read_meta, read_safetensors, read_solver_state, read_weights
 from worker.engine.solvers import Solver
 from worker.engine.spec import Callbacks, TrainSpec
 from worker.engine.splits import has_split, open_split
@@ -114,9 +116,15 @@ def assemble(spec: TrainSpec, callbacks: Callbacks) -> Run:
         val_split = open_split(spec.dataset_dir, "val", spec.preprocessing, device)
     callbacks.on_phase("compiling")
     train_net, test_net = _nets(spec, device)
+    if spec.start_from is not None and spec.resume_from is None:
+        _fine_tune(train_net, spec.start_from, callbacks)
     solver = spec.solver
     batches = TrainingBatches(
-        train_split, batch_size=solver.batch_size, accumulation=solver.batch_accumulation, seed=solver.seed
+        train_split,
+        batch_size=solver.batch_size,
+        accumulation=solver.batch_accumulation,
+        seed=solver.seed,
+        augmentation=spec.augmentation,
     )
     run = Run(
         spec=spec,
@@ -169,6 +177,18 @@ def _expect_outputs(net: CompiledNet, classes: int) -> None:
                 f"{layer.name} (line {layer.line}): expected {classes} scores per image, one for each class of the "
                 f'dataset, found {scores[1]} in "{step.bottoms[0]}"'
             )
+
+
+def _fine_tune(net: CompiledNet, path: Path, callbacks: Callbacks) -> None:
+    """Starts from the weights of another net, as far as they fit; raises EngineError where none does."""
+    table = start_from(net, read_safetensors(path))
+    loaded = [entry.name for entry in table if entry.fate is Fate.LOADED]
+    if not loaded:
+        raise EngineError(f"none of the weights in {path.name} fits a layer of this net, by name and shape")
+    callbacks.log(f"Fine-tuning from {path.name}: {len(loaded)} weights loaded")
+    for entry in table:
+        if entry.fate is not Fate.LOADED:
+            callbacks.log(f"  {entry.name}: {entry.fate}, {entry.reason}")
 
 
 def _resume(run: Run) -> None:

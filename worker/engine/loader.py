@@ -20,13 +20,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from app.augmentation import Augmentation
+from worker.engine.augment import augment, check_turns, cut_out
 from worker.engine.pixels import PixelTransform, Windows
 from worker.engine.stores import Store
 
 AHEAD = 3  # batches that are prepared while the device works
 
 # Apart from the order of an epoch, every draw has a stream of its own.
-_ORDER, _WINDOWS = 0, 1
+_ORDER, _WINDOWS, _VARIATIONS = 0, 1, 2
 
 Batch = tuple[Tensor, Tensor]  # images (B, C, H, W) float32, labels (B,) int64
 
@@ -49,8 +51,19 @@ class Split:
 class TrainingBatches:
     """The batches of every iteration of a run."""
 
-    def __init__(self, split: Split, *, batch_size: int, accumulation: int, seed: int) -> None:
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        accumulation: int,
+        seed: int,
+        augmentation: Augmentation | None = None,
+    ) -> None:
         self.split = split
+        self.augmentation = augmentation if augmentation is not None and augmentation.is_on else None
+        if self.augmentation is not None:
+            check_turns(self.augmentation, split.transform.preprocessing.height, split.transform.preprocessing.width)
         self.batch_size, self.accumulation, self.seed = batch_size, accumulation, seed
         self.iterations_per_epoch = -(-split.count // (batch_size * accumulation))
         self._order: tuple[int, NDArray[np.int64]] | None = None  # epoch, permutation
@@ -60,7 +73,7 @@ class TrainingBatches:
         """The batches that iteration `iteration` accumulates over."""
         for number in range(iteration * self.accumulation, (iteration + 1) * self.accumulation):
             taken = self._take(number) if self._ahead is None else self._ahead.get(number)
-            yield self._finish(taken)
+            yield self._finish(number, taken)
 
     def indices(self, number: int) -> NDArray[np.int64]:
         """Which images batch `number` of the whole run holds; (B,)."""
@@ -80,11 +93,16 @@ class TrainingBatches:
         if self.split.transform.draws_windows:
             random = np.random.default_rng((self.seed, _WINDOWS, number))
             windows = self.split.transform.draw_windows(len(indices), random)
-        return _Taken(indices, windows, self.split.store.take(indices, windows))
+        cut = windows if self.augmentation is None else None  # what is varied is varied whole, and cut afterwards
+        return _Taken(indices, windows, self.split.store.take(indices, cut))
 
-    def _finish(self, taken: _Taken) -> Batch:
+    def _finish(self, number: int, taken: _Taken) -> Batch:
         pixels, labels = _on_device(self.split, taken)
         transform = self.split.transform
+        if self.augmentation is not None:
+            random = np.random.default_rng((self.seed, _VARIATIONS, number))
+            varied = augment(pixels.permute(0, 3, 1, 2).float(), self.augmentation, random)
+            return cut_out(transform.varied(varied, taken.windows), self.augmentation, random), labels
         images = transform.central(pixels) if taken.windows is None else transform.windowed(pixels, taken.windows)
         return images, labels
 

@@ -76,6 +76,15 @@ class PixelTransform:
             mean = mean[rows, columns]
         return self._arithmetic(pixels, mean)
 
+    def varied(self, images: Tensor, windows: Windows | None) -> Tensor:
+        """(N, C, h, w) float32 from whole images (N, C, H, W) float32, cut by `windows` here."""
+        pixels = images.permute(0, 2, 3, 1)
+        if windows is None:
+            return self.central(pixels)
+        rows, columns = windows.rows_and_columns(pixels.device)
+        batch = torch.arange(len(pixels), device=pixels.device)[:, None, None]
+        return self.windowed(pixels[batch, rows, columns], windows)
+
     def central(self, pixels: Tensor) -> Tensor:
         """(N, C, h, w) float32 from whole images (N, H, W, C) uint8, without any randomness."""
         height, width = self.size
@@ -86,7 +95,7 @@ class PixelTransform:
         return self._arithmetic(pixels[:, top : top + height, left : left + width], mean)
 
     def _arithmetic(self, pixels: Tensor, mean: Tensor | None) -> Tensor:
-        values = pixels.to(torch.float32)  # (N, h, w, C)
+        values = pixels.to(torch.float32, copy=True)  # (N, h, w, C)
         if mean is not None:
             values -= mean
         if self.scale != 1:

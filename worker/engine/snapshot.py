@@ -94,10 +94,15 @@ def read_meta(folder: Path) -> Meta:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
+    return read_safetensors(folder / WEIGHTS)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Named tensors from a .safetensors file, which can hold nothing else; raises EngineError."""
     try:
-        return load_file(folder / WEIGHTS)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise EngineError(f"{folder / WEIGHTS} cannot be read: {error}") from error
+        raise EngineError(f"{path} cannot be read: {error}") from error
 
 
 def read_solver_state(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from app.augmentation import Augmentation
 from app.preprocessing import Preprocessing
 from app.solver.spec import SolverSpec
 
@@ -21,6 +22,8 @@ class TrainSpec:
     device: str = "cpu"
     resume_from: Path | None = None  # a snapshot of this run
     threads: int | None = None
+    augmentation: Augmentation | None = None
+    start_from: Path | None = None  # a .safetensors with weights to fine-tune; a resumed run has them already
 
 
 @dataclass(frozen=True)

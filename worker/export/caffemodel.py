@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
@@ -16,6 +17,8 @@ from app.topology import caffe_pb2
 from app.topology.net import Net
 from app.topology.upgrade import upgraded_layer
 from worker.engine.errors import EngineError
+from worker.engine.predict import load_deployed
+from worker.export.spec import ExportSpec, write_whole
 
 Array = NDArray[np.float32]
 
@@ -38,6 +41,14 @@ def caffemodel_bytes(net: Net, weights: Mapping[str, Array]) -> bytes:
         del kept.include[:], kept.exclude[:]
         kept.blobs.extend(_blob(array) for array in _blobs_of(layer.name, weights))
     return bytes(message.SerializeToString())
+
+
+def export_caffemodel(spec: ExportSpec, path: Path) -> int:
+    """Writes the .caffemodel that belongs to deploy.prototxt; gives its size in bytes. Raises EngineError."""
+    deployed = load_deployed(spec.topology, spec.preprocessing, spec.snapshot, torch.device("cpu"))
+    arrays = {name: weight.value.detach().numpy() for name, weight in deployed.weights().items()}
+    data = caffemodel_bytes(deployed.net, arrays)
+    return write_whole(path, lambda partial: partial.write_bytes(data))
 
 
 def read_caffemodel(source: bytes | Path) -> dict[str, list[Array]]:

@@ -9,6 +9,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
+from app.augmentation import Augmentation
 from app.preprocessing import Channels, Preprocessing
 from app.solver.spec import SolverSpec
 from app.topology import caffe_pb2
@@ -95,13 +96,23 @@ def train_spec(
     solver: SolverSpec = SOLVER,
     resume_from: Path | None = None,
     model: str = "model",
+    augmentation: Augmentation | None = None,
 ) -> TrainSpec:
     """A run on a drawn dataset in `home`, made there on first use."""
     folder = dataset or home / "dataset"
     if not folder.exists():
         draw_dataset(folder, channels=preprocessing.channels.number)
     return TrainSpec(
-        topology, preprocessing, solver, folder, CLASSES, home / model, str(DEVICE), resume_from, threads=1
+        topology,
+        preprocessing,
+        solver,
+        folder,
+        CLASSES,
+        home / model,
+        str(DEVICE),
+        resume_from,
+        threads=1,
+        augmentation=augmentation,
     )
 
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from app.augmentation import Augmentation
 from app.preprocessing import Channels, MeanMode, Preprocessing
 from tests.worker.engine.drawn import NET, PLAIN, SIDE, SOLVER, WITH_BATCH_NORM, Listener, draw_dataset, train_spec
 from tests.worker.engine.oracle import DEVICE
 from worker.engine.errors import Diverged, EngineError
-from worker.engine.snapshot import SOLVER_STATE, read_weights
+from worker.engine.snapshot import SOLVER_STATE, WEIGHTS, read_weights
 from worker.engine.train import TrainResult, TrainSpec, train
 
 RANDOM = Preprocessing(
@@ -91,6 +92,8 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, topology: str, so
         pytest.skip("bit for bit is promised on the CPU")
     solver = replace(SOLVER, solver_type=solver_type, base_lr=0.01, batch_accumulation=2, batch_size=4)
     options = {"topology": topology, "preprocessing": RANDOM, "solver": solver}
+    if solver_type == "SGD":
+        options["augmentation"] = Augmentation(flip="fliplrud", rotation_degrees=10, noise=0.05, hue=0.1, cutout=0.2)
     _, whole = run(train_spec(tmp_path, model="whole", **options))  # type: ignore[arg-type]
     stopped, first = run(train_spec(tmp_path, model="broken", **options), stop_at=stop_at)  # type: ignore[arg-type]
     assert stopped.stopped
@@ -256,3 +259,32 @@ def test_patience_lasts_while_validation_gets_better(tmp_path: Path) -> None:
     accuracies = [value for _, value in listener.values_of("val/accuracy")]
     assert accuracies[-1] > accuracies[0]
     assert result.epoch >= 3
+
+
+def test_a_fine_tuning_starts_at_the_accuracy_that_was_saved(tmp_path: Path) -> None:
+    _, first = run(train_spec(tmp_path, solver=replace(SOLVER, epochs=6), model="first"))
+    saved = first.snapshots[-1]
+    spec = replace(train_spec(tmp_path, model="second"), start_from=saved.path / WEIGHTS)
+    _, second = run(spec)
+    assert second.values_of("val/loss")[0] == (0, pytest.approx(saved.metrics["val/loss"], rel=1e-5))
+    assert "Fine-tuning from weights.safetensors: 4 weights loaded" in second.lines
+
+
+def test_a_fine_tuning_says_what_it_leaves_new(tmp_path: Path) -> None:
+    _, first = run(train_spec(tmp_path, solver=replace(SOLVER, epochs=1), model="first"))
+    topology = NET.replace('"ip1"', '"ip1_retrain"')
+    spec = train_spec(tmp_path, model="second", topology=topology)
+    _, second = run(replace(spec, start_from=first.snapshots[-1].path / WEIGHTS))
+    assert "Fine-tuning from weights.safetensors: 2 weights loaded" in second.lines
+    assert "  ip1_retrain.weight: new, not among the weights given" in second.lines
+    assert "  ip1.weight: left out, the new net has no such weights" in second.lines
+
+
+def test_a_fine_tuning_from_weights_that_do_not_fit_at_all_is_refused(tmp_path: Path) -> None:
+    _, first = run(train_spec(tmp_path, solver=replace(SOLVER, epochs=1), model="first"))
+    topology = NET.replace('"ip1"', '"other"').replace('name: "conv1"', 'name: "first"')
+    spec = replace(
+        train_spec(tmp_path, model="second", topology=topology), start_from=first.snapshots[-1].path / WEIGHTS
+    )
+    with pytest.raises(EngineError, match=r"none of the weights in weights\.safetensors fits a layer of this net"):
+        run(spec)

@@ -32,6 +32,8 @@ class LRN(LayerModule):
         self.is_across = options.norm_region == type(options).ACROSS_CHANNELS
 
     def forward(self, values: Tensor) -> Tensor:
+        if self.is_across and not (torch.is_grad_enabled() and values.requires_grad):
+            return _across_channels(values, self.size, self.alpha, self.beta, self.k)[0]
         if self.is_across:
             normalised: Tensor = _AcrossChannels.apply(values, self.size, self.alpha, self.beta, self.k)
             return normalised
@@ -45,11 +47,10 @@ class _AcrossChannels(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-        wide = exact(values)
-        base = _channel_window_sum(wide * wide, size).mul_(alpha / size).add_(k)
+        normalised, base = _across_channels(values, size, alpha, beta, k)
         ctx.save_for_backward(values, base)
         ctx.numbers = size, alpha, beta
-        return _negative_power(base, beta).mul_(wide).to(values.dtype)
+        return normalised
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
@@ -60,6 +61,13 @@ class _AcrossChannels(torch.autograd.Function):
         through_base = _channel_window_sum((direct * wide).div_(base), size).mul_(wide)
         result = direct.add_(through_base, alpha=-2 * alpha * beta / size)
         return result.to(values.dtype), None, None, None, None
+
+
+def _across_channels(values: Tensor, size: int, alpha: float, beta: float, k: float) -> tuple[Tensor, Tensor]:
+    """The normalised values, and k + alpha/n · Σ x² in float32."""
+    wide = exact(values)
+    base = _channel_window_sum(wide * wide, size).mul_(alpha / size).add_(k)
+    return _negative_power(base, beta).mul_(wide).to(values.dtype), base
 
 
 def _channel_window_sum(values: Tensor, size: int) -> Tensor:
