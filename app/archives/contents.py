@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.archives.entries import DamagedEntry, read_picture
 from app.archives.errors import ArchiveError, shown
 from app.archives.folders import ClassFolders, class_folders
 from app.archives.kind import Kind, archive_kind
 from app.archives.limits import BOMB_TOTAL_BYTES, BOMB_TOTAL_RATIO, MAX_CLASSES
+from app.archives.lists import MAX_LIST_BYTES, looks_like_list
 from app.archives.paths import NESTED_ARCHIVE, SYSTEM_FILE
 from app.archives.streams import Unpacked
-from app.archives.table import PictureTable
+from app.archives.table import PictureTable, TextEntry
 from app.archives.tar_headers import read_tar
 from app.archives.zip_directory import read_zip
 
+_LIST_NAME = re.compile(r"^(train|val|test|list|images?)\w*\.")
 OUTSIDE = "outside of every class folder"
 
 
@@ -36,6 +40,7 @@ class Contents:
     wrapper: str | None
     unpacked_bytes: int
     split_folders: dict[str, str]
+    lists: tuple[str, ...] = ()  # text files in the archive that look like lists of `path label`
 
     @property
     def skipped_count(self) -> int:
@@ -50,6 +55,7 @@ class Contents:
             "wrapper": self.wrapper,
             "unpacked_bytes": self.unpacked_bytes,
             "split_folders": self.split_folders,
+            "lists": list(self.lists),
         }
 
 
@@ -60,7 +66,8 @@ def inspect(path: Path, filename: str, within: str = "") -> Contents:
     only what lies below it is looked at.
     """
     kind = archive_kind(path, filename)
-    return describe(kind, read_table(path, kind), within)[0]
+    table = read_table(path, kind)
+    return describe(kind, table, within, _lists(path, kind, table))[0]
 
 
 def read_table(path: Path, kind: Kind, spool: Callable[[Unpacked], None] | None = None) -> PictureTable:
@@ -84,8 +91,13 @@ def read_table(path: Path, kind: Kind, spool: Callable[[Unpacked], None] | None 
     return table
 
 
-def describe(kind: Kind, table: PictureTable, within: str = "") -> tuple[Contents, ClassFolders]:
-    """Contents and class folders of a table; raises ArchiveError when there is no picture in a class folder."""
+def describe(
+    kind: Kind, table: PictureTable, within: str = "", lists: tuple[str, ...] = ()
+) -> tuple[Contents, ClassFolders]:
+    """Contents and class folders of a table; raises ArchiveError when there is no picture in a class folder.
+
+    With `lists`, which may give the labels, pictures need not be in class folders.
+    """
     if table.entries == 0:
         raise ArchiveError("The archive is empty; expected one folder of pictures per class.")
     folders, counts = _below(table, within)
@@ -97,15 +109,40 @@ def describe(kind: Kind, table: PictureTable, within: str = "") -> tuple[Content
             per_class[number] += count
         else:
             outside += count
-    _refuse_unusable(table, found, outside)
+    if not (lists and outside):
+        _refuse_unusable(table, found, outside)
     skipped = dict(table.skipped)
-    if outside:
+    if outside and found.names:
         skipped[OUTSIDE] = outside
     classes = [ClassCount(name, count) for name, count in zip(found.names, per_class, strict=True)]
     contents = Contents(
-        kind.value, classes, sum(per_class), skipped, found.wrapper, table.unpacked_bytes, found.split_folders
+        kind=kind.value,
+        classes=classes,
+        image_count=sum(per_class) if found.names else outside,
+        skipped=skipped,
+        wrapper=found.wrapper,
+        unpacked_bytes=table.unpacked_bytes,
+        split_folders=found.split_folders,
+        lists=lists,
     )
     return contents, found
+
+
+def _lists(path: Path, kind: Kind, table: PictureTable) -> tuple[str, ...]:
+    """The text files that look like lists; of a compressed tar, which cannot be read again here, those named so."""
+    if kind not in (Kind.ZIP, Kind.TAR):
+        return tuple(text.path for text in table.texts if _LIST_NAME.search(text.path.rpartition("/")[2].lower()))
+    with path.open("rb") as file:
+        return tuple(text.path for text in table.texts if looks_like_list(_start_of(file.fileno(), text)))
+
+
+def _start_of(descriptor: int, text: TextEntry) -> bytes:
+    if text.entry[2] > MAX_LIST_BYTES:
+        return b""
+    try:
+        return read_picture(descriptor, *text.entry)[:65_536]
+    except DamagedEntry:
+        return b""
 
 
 def _below(table: PictureTable, within: str) -> tuple[list[tuple[str, ...]], list[int]]:

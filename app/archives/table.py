@@ -19,9 +19,19 @@ from app.archives.limits import (
     MAX_NAMES_BYTES,
     MAX_PICTURE_BYTES,
 )
+from app.archives.lists import LIST_SUFFIXES
 from app.archives.paths import SYSTEM_FILE, check_entry, is_junk_folder, listed, safe_folder, skip_reason
 
 _MAX_REASONS = 30
+_MAX_TEXTS = 100
+
+
+@dataclass(frozen=True)
+class TextEntry:
+    """A text file of the archive, which may be a list of labels; `entry` is what `read_picture` needs."""
+
+    path: str
+    entry: tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class PictureTable:
     skipped: dict[str, int] = field(default_factory=dict)
     unpacked_bytes: int = 0
     entries: int = 0
+    texts: list[TextEntry] = field(default_factory=list)  # the first hundred
     _names: bytearray = field(default_factory=bytearray)
     _name_ends: array[int] = field(default_factory=lambda: array("Q"))
     _folder_ids: dict[str, int] = field(default_factory=dict)
@@ -70,6 +81,8 @@ class PictureTable:
         if reason is None and size > MAX_PICTURE_BYTES:
             reason = f"larger than {MAX_PICTURE_BYTES // 2**20} MB"
         if reason is not None:
+            if name.rpartition(".")[2].lower() in LIST_SUFFIXES and len(self.texts) < _MAX_TEXTS:
+                self.texts.append(TextEntry(listed(path), (offset, packed, size, method, checksum)))
             return self.skip(reason)
         self.folder.append(folder_id)
         self.offset.append(offset)

@@ -64,9 +64,9 @@ def _check(spec: BuildSpec) -> None:
     problem = percent_problem(*spec.percents)
     if problem:
         raise DatasetError(problem)
-    for split in spec.whole_splits:
+    for split in spec.fixed_splits:
         if spec.percents[SPLITS.index(split)] > 0:
-            raise DatasetError(f"{split} has a folder of its own, so its share must be 0 %.")
+            raise DatasetError(f"{split} has a folder or list of its own, so its share must be 0 %.")
     if spec.max_per_class is not None and spec.max_per_class < max(1, spec.min_per_class):
         raise DatasetError(
             f"At most {spec.max_per_class} images per class is less than the minimum, {spec.min_per_class}."
@@ -85,6 +85,8 @@ def _build_in(folder: Path, spec: BuildSpec, listing: Listing, reporter: Reporte
     reporter.phase("encoding", sum(len(order) for order in division.values()))
     with (folder / "skipped.csv").open("w", encoding="utf-8", newline="") as file:
         skipped = SkippedFile(file)
+        for source, reason in listing.left_out:
+            skipped.add(source, reason)
         splits, digest, pixel_sum = write_splits(folder, spec, listing, division, skipped, reporter)
     _refuse_empty_classes(classes, splits, skipped)
     reporter.phase("mean", 1)
@@ -153,8 +155,11 @@ def _manifest(
 
 
 def _sources(spec: BuildSpec, listing: Listing) -> list[dict[str, Any]]:
-    sources = [Source(spec.archive, spec.filename, spec.within), *spec.more, *spec.whole_splits.values()]
-    splits = [None] * (1 + len(spec.more)) + list(spec.whole_splits)
+    sources = [Source(spec.archive, spec.filename, spec.within)]
+    splits: list[str | None] = [None]
+    if spec.lists is None:
+        sources += [*spec.more, *spec.whole_splits.values()]
+        splits += [None] * len(spec.more) + list(spec.whole_splits)
     return [
         {
             "filename": source.filename,

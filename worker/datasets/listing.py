@@ -20,7 +20,8 @@ from app.archives import Archive, ArchiveError, OpenTable, open_table
 from app.archives.reading import ENTRY
 from app.split import SPLITS
 from worker.datasets.errors import DatasetError
-from worker.datasets.spec import BuildSpec, Source
+from worker.datasets.listed import ListedPictures
+from worker.datasets.spec import BuildSpec, Lists, Source
 
 Rows = NDArray[np.int64]
 TO_DIVIDE = -1
@@ -49,6 +50,7 @@ class Listing:
     row: Rows  # of the archive's table
     unknown_classes: dict[str, int] = field(default_factory=dict)  # of whole splits: name → pictures left out
     small_classes: dict[str, int] = field(default_factory=dict)  # left out for having too few: name → pictures
+    left_out: tuple[tuple[str, str], ...] = ()  # (what, why) of lines of lists that name nothing
     prefixes: tuple[str, ...] = ("",)  # what precedes the paths of each archive in lists
 
     def __len__(self) -> int:
@@ -84,6 +86,10 @@ class Listing:
 @contextmanager
 def open_listing(spec: BuildSpec, spool_dir: Path) -> Iterator[Listing]:
     """Opens and checks every source of `spec`; compressed tars are unpacked into `spool_dir` for as long as needed."""
+    if spec.lists is not None:
+        with open_table(spec.archive, spec.filename, spool_dir) as opened:
+            yield listing_of_lists(spec.lists, opened)
+        return
     sources = [
         (TO_DIVIDE, Source(spec.archive, spec.filename, spec.within)),
         *((TO_DIVIDE, more) for more in spec.more),
@@ -97,6 +103,20 @@ def open_listing(spec: BuildSpec, spool_dir: Path) -> Iterator[Listing]:
                 tables[source.path] = stack.enter_context(open_table(source.path, source.filename, spool_dir))
             archives.append(_view(tables[source.path], source))
         yield _combined([split for split, _ in sources], [source for _, source in sources], archives)
+
+
+def listing_of_lists(lists: Lists, opened: OpenTable) -> Listing:
+    """The pictures that lists name, with the labels that they give."""
+    listed = ListedPictures(lists, opened, TO_DIVIDE)
+    return Listing(
+        classes=listed.classes,
+        archives=[listed.archive],
+        label=np.array(listed.label, np.int32),
+        split=np.array(listed.split, np.int8),
+        part=np.zeros(len(listed.rows), np.uint16),
+        row=np.array(listed.rows, np.int64),
+        left_out=tuple(listed.left_out),
+    )
 
 
 def _view(opened: OpenTable, source: Source) -> Archive:

@@ -28,6 +28,23 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Lists:
+    """Lists of `path label` in place of class folders: paths of text files in the archive, or files beside it.
+
+    `labels` names class 0, 1, …; without it, labels that are numbers name themselves.
+    """
+
+    train: str | Path
+    val: str | Path | None = None
+    test: str | Path | None = None
+    labels: str | Path | None = None
+
+    @property
+    def whole_splits(self) -> dict[str, str | Path]:
+        return {split: given for split, given in (("val", self.val), ("test", self.test)) if given is not None}
+
+
+@dataclass(frozen=True)
 class Augmentation:
     """`copies` altered copies of each training picture; each alteration is drawn evenly from its range."""
 
@@ -85,6 +102,7 @@ class BuildSpec:
     more: tuple[Source, ...] = ()
     val: Source | None = None
     test: Source | None = None
+    lists: Lists | None = None  # instead of class folders, `within`, `more`, `val` and `test`
     min_per_class: int = 1
     max_per_class: int | None = None
     augmentation: Augmentation | None = None
@@ -96,7 +114,13 @@ class BuildSpec:
 
     @property
     def whole_splits(self) -> dict[str, Source]:
+        """Sources that are a split of their own."""
         return {split: source for split, source in (("val", self.val), ("test", self.test)) if source is not None}
+
+    @property
+    def fixed_splits(self) -> tuple[str, ...]:
+        """Splits that the percentages do not make, because a folder or a list of their own does."""
+        return tuple(self.lists.whole_splits if self.lists else self.whole_splits)
 
 
 @dataclass(frozen=True)

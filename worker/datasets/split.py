@@ -51,18 +51,18 @@ def divide(listing: Listing, spec: BuildSpec) -> dict[str, Rows]:
         for split, count in zip(SPLITS, split_counts(len(rows), *spec.percents), strict=True):
             parts[split].append(rows[start : start + count])
             start += count
-        for split in spec.whole_splits:
+        for split in spec.fixed_splits:
             whole = group(number, SPLITS.index(split))
             random = random_state(spec.seed, "class", split, name)
             parts[split].append(_drawn(listing, whole, random)[: spec.max_per_class])
     division = {split: np.concatenate(rows) for split, rows in parts.items()}
-    for split in spec.whole_splits:
+    for split in spec.fixed_splits:
         if len(division[split]) == 0:
-            raise DatasetError(f"The folder for {split} holds no pictures of the training classes.")
+            raise DatasetError(f"What was given for {split} holds no pictures of the training classes.")
     return {
         split: _shuffled(division[split], random_state(spec.seed, "order", split))
         for split in SPLITS
-        if spec.percents[SPLITS.index(split)] > 0 or split in spec.whole_splits
+        if spec.percents[SPLITS.index(split)] > 0 or split in spec.fixed_splits
     }
 
 

@@ -115,10 +115,10 @@ def test_a_compressed_tar_that_serves_twice_is_unpacked_once(tmp_path: Path, mon
     [
         ({"within": "nowhere"}, r"There is no folder “nowhere” with pictures"),
         ({"val": ("pets.zip", "cats")}, r"Found 10 pictures but no class folders"),
-        ({"val": ("other.zip", "")}, r"The folder for val holds no pictures of the training classes"),
+        ({"val": ("other.zip", "")}, r"What was given for val holds no pictures of the training classes"),
         (
             {"val": ("pets.zip", ""), "val_percent": 10, "train_percent": 90},
-            r"val has a folder of its own, so its share",
+            r"val has a folder or list of its own, so its share",
         ),
         ({"min_per_class": 11}, r"at least two classes; found no class"),
         ({"min_per_class": 5, "max_per_class": 3}, r"At most 3 images per class is less than the minimum, 5"),

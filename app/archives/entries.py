@@ -1,0 +1,78 @@
+"""Reads one entry of an archive by its numbers alone: never more than the table of contents says, and checked.
+
+Nothing here looks for entries; `zip_directory.py` and `tar_headers.py` do.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import os
+import struct
+import zlib
+
+from app.archives.limits import MAX_XZ_MEMORY
+from app.archives.tar_headers import STORED_RAW
+from app.archives.zip_directory import BZIP2, DEFLATED, LZMA, STORED
+
+_LOCAL_HEADER_BYTES = 30
+_NAME_GUESS_BYTES = 160
+
+
+class DamagedEntry(Exception):
+    """One entry cannot be read; the others may be fine. The text is the reason."""
+
+
+def read_picture(descriptor: int, offset: int, packed: int, size: int, method: int, checksum: int) -> bytes:
+    """The bytes of one entry, from an open file; raises DamagedEntry when they are not what the table says."""
+    if method == STORED_RAW:
+        data = os.pread(descriptor, size, offset)
+        if len(data) != size:
+            raise DamagedEntry("cut off in the archive")
+        return data
+    block = os.pread(descriptor, _LOCAL_HEADER_BYTES + _NAME_GUESS_BYTES + packed, offset)
+    if len(block) < _LOCAL_HEADER_BYTES or block[:4] != b"PK\x03\x04":
+        raise DamagedEntry("damaged in the archive (no local header)")
+    name_length, extra_length = struct.unpack_from("<2H", block, 26)
+    start = _LOCAL_HEADER_BYTES + name_length + extra_length
+    raw = block[start : start + packed]
+    if len(raw) < packed:
+        raw = os.pread(descriptor, packed, offset + start)
+    return _unpack(raw, packed, size, method, checksum)
+
+
+def _unpack(raw: bytes, packed: int, size: int, method: int, checksum: int) -> bytes:
+    if len(raw) != packed:
+        raise DamagedEntry("cut off in the archive")
+    if method == STORED:
+        data = raw
+    else:
+        try:
+            data = _inflate(raw, size, method)
+        except (zlib.error, OSError, EOFError, lzma.LZMAError, struct.error) as error:
+            raise DamagedEntry(f"damaged in the archive ({error})") from None
+    if len(data) != size:
+        raise DamagedEntry(f"damaged in the archive (unpacks to more or less than the stated {size:,} bytes)")
+    if zlib.crc32(data) != checksum:
+        raise DamagedEntry("damaged in the archive (wrong checksum)")
+    return data
+
+
+def _inflate(raw: bytes, size: int, method: int) -> bytes:
+    """At most size + 1 bytes, whatever the header says."""
+    if method == DEFLATED:
+        return zlib.decompressobj(-15).decompress(raw, size + 1)
+    if method == BZIP2:
+        return bz2.BZ2Decompressor().decompress(raw, size + 1)
+    if method == LZMA:
+        (properties_size,) = struct.unpack_from("<H", raw, 2)
+        properties = raw[4 : 4 + properties_size]
+        lc_lp_pb, dictionary = struct.unpack("<BL", properties)
+        if dictionary > MAX_XZ_MEMORY:
+            raise DamagedEntry("needs too much memory to unpack")
+        rest, lc = divmod(lc_lp_pb, 9)
+        pb, lp = divmod(rest, 5)
+        filters = [{"id": lzma.FILTER_LZMA1, "dict_size": dictionary, "lc": lc, "lp": lp, "pb": pb}]
+        decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
+        return decompressor.decompress(raw[4 + properties_size :], size + 1)
+    raise DamagedEntry(f"packed by method {method}, which is not supported")
