@@ -48,12 +48,12 @@ class Blocks:
     is_balanced: bool = True
 
     def __post_init__(self) -> None:
-        self._line_starts = [0, *(match.end() for match in re.finditer("\n", self.text))]
+        self.line_starts = [0, *(match.end() for match in re.finditer("\n", self.text))]
 
     def place(self, offset: int) -> tuple[int, int]:
         """(line, column) of an offset, both from 1."""
-        line = bisect_right(self._line_starts, offset)
-        return line, offset - self._line_starts[line - 1] + 1
+        line = bisect_right(self.line_starts, offset)
+        return line, offset - self.line_starts[line - 1] + 1
 
     def rest(self) -> str:
         """The text with every layer block turned into spaces, so that places stay the same."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from app.topology.deploy import deploy_net
 from app.topology.errors import Issue, TopologyError, shorten
 from app.topology.fit import fit_source, too_wide_accuracies
-from app.topology.heads import LABEL_LOSSES, losses, main_accuracy
+from app.topology.heads import LABEL_LOSSES, loss_weights, losses, main_accuracy
 from app.topology.layers import Shape, as_text, count
 from app.topology.layers.registry import MOST_ELEMENTS
 from app.topology.net import Layer, Net, Phase
-from app.topology.shapes import LayerInfo, Shapes, trace
+from app.topology.shapes import LayerInfo, Memo, Shapes, trace
 from app.topology.text import Source, SourceLayer, read_leniently
 from app.topology.wiring import Wired, declared_shapes, wire
 
@@ -96,9 +96,10 @@ def _check_source(report: Report, source: Source, images: _Images, classes: int)
         report.warnings.append(Issue(layer.line, layer.column, shorten(message)))
     source = fit_source(source, classes)
     rows: dict[int, LayerReport] = {}
+    memo: Memo = {}
     for phase in Phase:
         wired = wire(source, phase)
-        shapes = _trace_phase(report, wired, images)
+        shapes = _trace_phase(report, wired, images, memo)
         _add_rows(rows, wired, shapes, images)
         _check_unread(report, wired)
         if phase is Phase.TRAIN:
@@ -109,13 +110,13 @@ def _check_source(report: Report, source: Source, images: _Images, classes: int)
         _check_scores(report, wired, shapes, classes)
     report.layers = [rows[line] for line in sorted(rows)]
     if was_readable and not report.errors:
-        _check_deployment(report, source, images)
+        _check_deployment(report, source, images, memo)
     elif was_readable:
         _suggest_size(report, source, images)
 
 
-def _trace_phase(report: Report, wired: Wired, images: _Images) -> Shapes:
-    shapes, faults = trace(wired.net, input_shapes(wired.source, wired.net, images.shape))
+def _trace_phase(report: Report, wired: Wired, images: _Images, memo: Memo) -> Shapes:
+    shapes, faults = trace(wired.net, input_shapes(wired.source, wired.net, images.shape), memo)
     origins = _origins(wired)
     report.errors += wired.faults
     report.warnings += wired.remarks
@@ -167,17 +168,17 @@ def _add_rows(rows: dict[int, LayerReport], wired: Wired, shapes: Shapes, images
 
 
 def _check_unread(report: Report, wired: Wired) -> None:
-    meant = {top for layer in wired.net.layers if _may_end(layer) for top in layer.tops}
+    makers = {top: layer for layer in wired.net.layers if not _may_end(layer) for top in layer.tops}
+    ends = {top for layer in wired.net.layers if _may_end(layer) for top in layer.tops}
     origins = _origins(wired)
-    for blob in wired.net.outputs:
-        if blob not in meant:
-            maker = next(layer for layer in reversed(wired.net.layers) if blob in layer.tops)
-            place = wired.source.place_of(origins[maker.name], "top", blob)
-            report.warnings.append(Issue(*place, shorten(f'{maker.name}: no layer reads the blob "{blob}"')))
+    unread = [blob for blob in wired.net.outputs if blob not in ends]
+    for blob in unread[:MOST_ISSUES]:
+        place = wired.source.place_of(origins[makers[blob].name], "top", blob)
+        report.warnings.append(Issue(*place, shorten(f'{makers[blob].name}: no layer reads the blob "{blob}"')))
 
 
 def _may_end(layer: Layer) -> bool:
-    return layer.type in ("Accuracy", "Softmax", "ArgMax") or layer in losses(Net("", Phase.TRAIN, (layer,), (), ()))
+    return layer.type in ("Accuracy", "Softmax", "ArgMax") or any(loss_weights(layer))
 
 
 def _check_objective(report: Report, net: Net, shapes: Shapes) -> None:
@@ -220,13 +221,13 @@ def _shrunk(info: LayerInfo, shapes: Shapes) -> tuple[str, ...]:
     return ("its input has shrunk to 1×1",) if has_window else ()
 
 
-def _check_deployment(report: Report, source: Source, images: _Images) -> None:
+def _check_deployment(report: Report, source: Source, images: _Images, memo: Memo) -> None:
     try:
         net = deploy_net(source)
     except TopologyError as error:
         report.warnings += [Issue(i.line, i.column, f"prediction is not possible: {i.message}") for i in error.issues]
         return
-    shapes, _ = trace(net, dict.fromkeys(net.inputs, images.shape))
+    shapes, _ = trace(net, dict.fromkeys(net.inputs, images.shape), memo)
     report.deployed_parameters = shapes.parameters
 
 

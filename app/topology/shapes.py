@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from app.topology import caffe_pb2
 from app.topology.errors import Issue, LayerFault, TopologyError, shorten
 from app.topology.layers import LayerType, Outcome, Shape, as_text, count, layer_type, suggest_type
-from app.topology.layers.registry import MOST_ELEMENTS
+from app.topology.layers.registry import MOST_AXES, MOST_ELEMENTS
 from app.topology.net import Layer, Net
 
 MOST_PARAMETERS = 4_000_000_000
@@ -99,8 +99,15 @@ def infer(net: Net, shapes: Mapping[str, Shape]) -> Shapes:
     return inferred
 
 
-def trace(net: Net, shapes: Mapping[str, Shape]) -> tuple[Shapes, list[Fault]]:
-    """Shapes as far as they can be told, and what does not fit. Layers behind a fault are left out."""
+Memo = dict[tuple[int, tuple[Shape, ...]], Outcome]  # by the identity of a layer's options, and what it is fed
+
+
+def trace(net: Net, shapes: Mapping[str, Shape], memo: Memo | None = None) -> tuple[Shapes, list[Fault]]:
+    """Shapes as far as they can be told, and what does not fit. Layers behind a fault are left out.
+
+    A memo that is passed on from net to net of one text saves the work on the layers that they have in common.
+    """
+    memo = {} if memo is None else memo
     traced = Shapes(blobs={blob: tuple(shape) for blob, shape in shapes.items()})
     faults: list[Fault] = []
     shared: dict[str, tuple[Layer, Shape]] = {}
@@ -109,7 +116,7 @@ def trace(net: Net, shapes: Mapping[str, Shape]) -> tuple[Shapes, list[Fault]]:
         try:
             if any(blob in unknown for blob in layer.bottoms):
                 raise _Skip
-            traced.layers.append(_info(layer, traced.blobs, shared))
+            traced.layers.append(_info(layer, traced.blobs, shared, memo))
             traced.blobs.update(zip(layer.tops, traced.layers[-1].top_shapes, strict=True))
             unknown.difference_update(layer.tops)
         except (LayerFault, _Skip) as fault:
@@ -126,20 +133,28 @@ class _Skip(Exception):
     """A layer that reads what could not be made."""
 
 
-def _info(layer: Layer, blobs: Mapping[str, Shape], shared: dict[str, tuple[Layer, Shape]]) -> LayerInfo:
+def _info(layer: Layer, blobs: Mapping[str, Shape], shared: dict[str, tuple[Layer, Shape]], memo: Memo) -> LayerInfo:
     kind = layer_type(layer.type)
     if kind is None:
         raise LayerFault(suggest_type(layer.type), "type")
-    _check_numbers(layer, kind)
-    _check_values(layer.options)
     for blob in layer.bottoms:
         if blob not in blobs:
             raise LayerFault(f'the shape of the blob "{blob}" is not known', "bottom")
-    outcome = kind.rule(layer.options, tuple(blobs[blob] for blob in layer.bottoms))
-    _check_sizes(outcome)
+    bottoms = tuple(blobs[blob] for blob in layer.bottoms)
+    outcome = memo.get((id(layer.options), bottoms))
+    if outcome is None:
+        outcome = memo[id(layer.options), bottoms] = _outcome(layer, kind, bottoms)
     parameters = _own_parameters(layer, outcome, shared) if kind.learns else 0
-    remarks = (*outcome.remarks, *_ineffective(layer.options, kind))
-    return LayerInfo(layer, outcome.tops, outcome.weights, parameters, outcome.multiply_adds, remarks)
+    return LayerInfo(layer, outcome.tops, outcome.weights, parameters, outcome.multiply_adds, outcome.remarks)
+
+
+def _outcome(layer: Layer, kind: LayerType, bottoms: tuple[Shape, ...]) -> Outcome:
+    """What the layer's rule says, if the layer is right in all that rules have in common."""
+    _check_numbers(layer, kind)
+    _check_values(layer.options)
+    outcome = kind.rule(layer.options, bottoms)
+    _check_sizes(outcome)
+    return replace(outcome, remarks=(*outcome.remarks, *_ineffective(layer.options, kind)))
 
 
 def _check_numbers(layer: Layer, kind: LayerType) -> None:
@@ -149,7 +164,7 @@ def _check_numbers(layer: Layer, kind: LayerType) -> None:
             raise LayerFault(f"expects {wanted} {what}{'s' * (wanted != '1')}, found {len(names)}", what)
     if kind.name in ("Convolution", "Deconvolution") and len(layer.bottoms) != len(layer.tops):
         raise LayerFault(f"has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops; expected as many", "top")
-    if not kind.in_place and any(blob in layer.bottoms for blob in layer.tops):
+    if not kind.in_place and not set(layer.tops).isdisjoint(layer.bottoms):
         raise LayerFault(f"a {kind.name} cannot work in place; give its top another name", "top")
     for option, given, expected in (
         ("loss_weight", len(layer.options.loss_weight), len(layer.tops)),
@@ -175,6 +190,8 @@ def _check_values(message: Message) -> None:
 
 def _check_sizes(outcome: Outcome) -> None:
     for shape in (*outcome.tops, *outcome.weights):
+        if len(shape) > MOST_AXES:
+            raise LayerFault(f"its output would have {len(shape)} axes; at most {MOST_AXES}")
         if count(shape) > MOST_ELEMENTS:
             what = f"its {'weights' if shape in outcome.weights else 'output'} {as_text(shape)}"
             raise LayerFault(f"{what} would be {count(shape):,} numbers; at most {MOST_ELEMENTS:,}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from google.protobuf import text_format
@@ -23,10 +23,11 @@ from app.topology.upgrade import input_layers, moved_transform, upgraded_layer
 from app.topology.wiring import wire
 
 MOST_CHARACTERS = 1_000_000
-MOST_TOKENS = 100_000  # protobuf reads about 100,000 tokens a second; ResNet-152 has 25,000
-MOST_LAYERS = 4_000
+MOST_TOKENS = 60_000  # protobuf reads some 150,000 a second; ResNet-152 has 25,000
+MOST_LAYERS = 1_500
 MOST_ISSUES = 100
 LONGEST_NAME = 200
+MOST_BLOBS = 1_000  # that one layer reads or makes
 _LONGEST_CACHED_BODY = 4_000
 
 
@@ -52,6 +53,7 @@ class Source:
     text: str
     name: str
     layers: tuple[SourceLayer, ...]
+    blocks: Blocks = field(repr=False)
     has_old_form: bool = False  # layers { } or input: headers, upgraded
     has_lists: bool = False  # layer: [ … ]
 
@@ -69,10 +71,9 @@ class Source:
         """(line, column) of an option within a layer (with this string as its value), or of the layer's opening."""
         if option and layer.block is not None:
             wanted = r"\s*[:{]" if value is None else rf"\s*:\s*[\"']{re.escape(value)}[\"']"
-            match = re.search(rf"\b{re.escape(option)}{wanted}", self.text[layer.block.body : layer.block.end])
-            if match:
-                at = layer.block.body + match.start()
-                return self.text.count("\n", 0, at) + 1, at - self.text.rfind("\n", 0, at)
+            pattern = re.compile(rf"\b{re.escape(option)}{wanted}")
+            if match := pattern.search(self.text, layer.block.body, layer.block.end):
+                return self.blocks.place(match.start())
         return layer.line, layer.column
 
 
@@ -114,6 +115,11 @@ def _read_parts(text: str, blocks: Blocks) -> tuple[Source, list[Issue]]:
         text_format.Parse(blocks.rest(), header)
     except text_format.ParseError as error:
         issues.append(syntax_issue(error, 1, 1))
+    if len(header.name) > LONGEST_NAME:
+        issues.append(Issue(1, 1, f"the net's name is longer than {LONGEST_NAME} characters"))
+    if len(header.input) > MOST_BLOBS:
+        issues.append(Issue(1, 1, f"the net has more than {MOST_BLOBS:,} inputs"))
+        del header.input[:]
     layers = _header_inputs(text, header)
     for block in blocks.blocks:
         if len(issues) >= MOST_ISSUES:
@@ -122,18 +128,20 @@ def _read_parts(text: str, blocks: Blocks) -> tuple[Source, list[Issue]]:
         parsed = _parse_body(block.field, text[block.body : block.end])
         if isinstance(parsed, text_format.ParseError):
             issues.append(syntax_issue(parsed, *blocks.place(block.body)))
+        elif max(len(parsed.bottom), len(parsed.top)) > MOST_BLOBS:
+            issues.append(Issue(line, column, f"the layer has more than {MOST_BLOBS:,} bottoms or tops"))
         else:
             layers.append(SourceLayer(parsed, line, column, block))
             issues += _layer_issues(layers[-1])
     issues += _mixed_forms(blocks)
     has_old_form = bool(header.input) or any(block.field == "layers" for block in blocks.blocks)
     has_lists = any(block.in_list for block in blocks.blocks)
-    return Source(text, header.name, tuple(layers), has_old_form, has_lists), issues
+    return Source(text, header.name, tuple(layers), blocks, has_old_form, has_lists), issues
 
 
 def _header_inputs(text: str, header: caffe_pb2.NetParameter) -> list[SourceLayer]:
-    match = re.search(r"^\s*input\b", text, re.MULTILINE)
-    line = text[: match.end()].count("\n") + 1 if match else 1
+    match = re.search(r"^[ \t]*input\b", text, re.MULTILINE)
+    line = text.count("\n", 0, match.end()) + 1 if match else 1
     return [SourceLayer(layer, line, 1) for layer in input_layers(header)]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from app.topology import caffe_pb2
 from app.topology.errors import Issue, closest, shorten
 from app.topology.layers import DATA_TYPES, layer_type
+from app.topology.layers.registry import MOST_AXES
 from app.topology.net import Layer, Net, Phase
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ IMPLICIT_INPUTS = ("data", "label")  # DIGITS: a text without data layers is fed
 
 
 MOST_FAULTS = 100
+MOST_TO_GUESS_FROM = 200  # blobs among which a near name is looked for
 
 
 @dataclass
@@ -86,7 +88,7 @@ def declared_shapes(source: Source, phase: Phase) -> dict[str, tuple[int, ...]]:
     for layer in data_layers(source, phase):
         for index, blob in enumerate(layer.options.top):
             shape = _declared_shape(layer.options, index)
-            if shape and min(shape) > 0:
+            if 0 < len(shape) <= MOST_AXES and min(shape) > 0:
                 shapes.setdefault(blob, shape)
     return shapes
 
@@ -125,6 +127,8 @@ def _renamed(wired: Wired, origin: SourceLayer, name: str, count: int) -> str:
     if known is None or known.has_weights:
         wired.fault(origin, f'another layer is called "{name}" already', "name")
         return name
+    if len(wired.remarks) >= MOST_FAULTS:
+        return f"{name}_{count}"
     remark = f'another layer is called "{name}" already; this one is shown as "{name}_{count}"'
     wired.remarks.append(Issue(*wired.source.place_of(origin, "name"), shorten(remark)))
     return f"{name}_{count}"
@@ -151,7 +155,7 @@ def _connect(wired: Wired, layers: tuple[Layer, ...], inputs: tuple[str, ...]) -
     later = {top for layer in layers for top in layer.tops}
     for layer, origin in zip(layers, wired.origins, strict=True):
         for blob in layer.bottoms:
-            if blob not in makers:
+            if blob not in makers and len(wired.faults) < MOST_FAULTS:
                 wired.fault(origin, _unmade(layer, blob, makers, later), "bottom", blob)
                 makers[blob] = ""  # one complaint per blob is enough
             unread.pop(blob, None)
@@ -168,5 +172,5 @@ def _connect(wired: Wired, layers: tuple[Layer, ...], inputs: tuple[str, ...]) -
 def _unmade(layer: Layer, blob: str, makers: dict[str, str], later: set[str]) -> str:
     if blob in later:
         return f'{layer.name}: the blob "{blob}" is made only by a later layer'
-    near = closest(blob, makers) if len(makers) < MOST_FAULTS * 10 else ""
+    near = closest(blob, makers) if len(makers) <= MOST_TO_GUESS_FROM else ""
     return f'{layer.name}: nobody makes the blob "{blob}"' + (f'; is "{near}" meant?' if near else "")

@@ -191,6 +191,7 @@ def test_every_type_has_its_rule_tested() -> None:
         ("Tile", "", [I], "tiles is 0; expected 1 or more"),
         ("Tile", "tile_param { tiles: 2000000000 }", [I], "at most 2,147,483,647"),
         ("Crop", "crop_param { offset: 5 }", [I, (1, 1, 4, 5)], "4 from offset 5 on do not fit"),
+        ("ArgMax", "", [()], "axis 0 does not exist in its input one number"),
         ("ArgMax", "argmax_param { top_k: 999 }", [I], "top_k is 999; expected 1 to 216"),
         ("Accuracy", "accuracy_param { top_k: 11 }", [(2, 10), LABELS], "top_k is 11; expected 1 to 10"),
         ("Accuracy", "accuracy_param { top_k: 0 }", [(2, 10), LABELS], "top_k is 0"),

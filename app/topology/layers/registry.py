@@ -16,6 +16,7 @@ from app.topology.errors import LayerFault, closest
 Shape = tuple[int, ...]
 
 MOST_ELEMENTS = 2**31 - 1  # of one blob, as in Caffe
+MOST_AXES = 32  # of one blob, as in Caffe
 
 # Types of Caffe that make blobs out of files or memory; the chosen dataset takes their place.
 DATA_TYPES = frozenset({"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"})

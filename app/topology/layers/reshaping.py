@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.topology import caffe_pb2
 from app.topology.errors import LayerFault
-from app.topology.layers.registry import Outcome, Shape, as_text, axis_of, count, layer, positive
+from app.topology.layers.registry import MOST_AXES, Outcome, Shape, as_text, axis_of, count, layer, positive
 
 
 @layer("Flatten", "flatten_param")
@@ -31,6 +31,8 @@ def reshape(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Ou
 
 
 def _dimensions(wanted: list[int], shape: Shape, start: int, end: int) -> Shape:
+    if len(wanted) > MOST_AXES:
+        raise LayerFault(f"has {len(wanted)} values of dim; at most {MOST_AXES}", "dim")
     if min(wanted, default=0) < -1 or wanted.count(-1) > 1:
         raise LayerFault(f"dim {wanted}: expected sizes, 0 for the input's and at most one -1", "dim")
     for place, dim in enumerate(wanted):
@@ -82,6 +84,7 @@ def reduction(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> 
 def argmax(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Outcome:
     """Caffe, argmax_layer.cpp: with an axis, that axis holds the best; else N × (index, or index and value) × best."""
     given, shape = options.argmax_param, bottoms[0]
+    axis_of(shape, 0)
     axis = axis_of(shape, given.axis) if given.HasField("axis") else None
     choices = shape[axis] if axis is not None else count(shape[1:])
     if not 1 <= given.top_k <= choices:

@@ -1,0 +1,239 @@
+"""Generated and mutated texts thrown at everything that reads them: never an exception, always a line, never slow."""
+
+import random
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.topology.check import Report, check
+from app.topology.diagram import diagram_svg
+from app.topology.difference import compare
+from app.topology.errors import TopologyError
+from app.topology.fit import fit
+from app.topology.layers import DATA_TYPES, layer_types
+from app.topology.text import read, read_leniently
+from app.topology.writing import deploy_text, train_val_text
+from app.topology.zoo import zoo
+from tests.topology.texts import preprocessing_of
+
+LONGEST_S = 1.0  # of processor time: what else the machine does is not the reader's fault
+FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def thrown(text: str, channels: int = 3, size: int = 32, classes: int = 10) -> Report:
+    """Everything done to a text that the pages and the API do; the report, if it kept what it promises."""
+    started = time.process_time()
+    report = check(text, channels, size, size, classes, batch_size=64)
+    assert time.process_time() - started < LONGEST_S
+    started = time.process_time()
+    diagram_svg(text, channels, size, size, classes)
+    assert time.process_time() - started < LONGEST_S
+    lines = text.count("\n") + 1
+    for issue in (*report.errors, *report.warnings):
+        assert 1 <= issue.line <= lines
+        assert issue.column >= 1
+        assert issue.message
+        assert "\n" not in issue.message
+        assert len(issue.message) <= 400
+    if not report.errors:
+        written(text, channels, size, classes, report)
+    return report
+
+
+def written(text: str, channels: int, size: int, classes: int, report: Report) -> None:
+    """What passes the check can be fitted, written and read again with the same numbers."""
+    preprocessing = preprocessing_of(channels, size, size)
+    again = check(train_val_text(text, preprocessing, classes), channels, size, size, classes)
+    assert again.errors == []
+    assert again.parameters == report.parameters
+    assert check(fit(text, classes), channels, size, size, classes).parameters == report.parameters
+    if any("prediction is not possible" in issue.message for issue in report.warnings):
+        with pytest.raises(TopologyError):
+            deploy_text(text, preprocessing, classes)
+    else:
+        read(deploy_text(text, preprocessing, classes))
+
+
+@FUZZ
+@given(st.text(max_size=300))
+def test_any_text_is_answered(text: str) -> None:
+    thrown(text)
+
+
+@FUZZ
+@given(st.text("layer{}<>[]:,;#\"'\\ \n\t0123456789.-_aetypnmbopconvlu", max_size=400))
+def test_any_text_of_the_letters_of_prototxt_is_answered(text: str) -> None:
+    thrown(text)
+
+
+TYPES = [*sorted({kind.name for kind in layer_types()} | DATA_TYPES), "Python", "relu", ""]
+BLOBS = ["data", "label", *"abcd"]
+NUMBERS = ["0", "1", "2", "3", "5", "7", "-1", "64", "1000000000", "4294967295", "99999999999", "0.5", "nan", "1e99"]
+OPTIONS = [
+    *("num_output", "kernel_size", "stride", "pad", "group", "dilation", "axis", "kernel_h", "kernel_w", "local_size"),
+    *(
+        "dropout_ratio",
+        "top_k",
+        "tiles",
+        "slice_point",
+        "num_axes",
+        "end_axis",
+        "offset",
+        "coeff",
+        "base",
+        "negative_slope",
+    ),
+]
+PARAMS = sorted({kind.options for kind in layer_types()} - {""})
+
+
+def random_layer(draw: random.Random, index: int) -> str:
+    kind = draw.choice(TYPES)
+    known = next((layer for layer in layer_types() if layer.name == kind), None)
+    blobs = [f'bottom: "{draw.choice(BLOBS)}"' for _ in range(draw.choice([0, 1, 1, 1, 2, 2, 3]))]
+    tops = [f'top: "{draw.choice(BLOBS)}"' for _ in range(draw.choice([0, 1, 1, 1, 1, 2]))]
+    param = known.options if known and known.options and draw.random() < 0.8 else draw.choice(PARAMS)
+    options = [f"{draw.choice(OPTIONS)}: {draw.choice(NUMBERS)}" for _ in range(draw.choice([0, 1, 1, 2, 3]))]
+    if param == "convolution_param" and draw.random() < 0.8:
+        options = [f"num_output: {draw.randint(1, 9)}", f"kernel_size: {draw.randint(1, 9)}", *options[:1]]
+    if param == "reshape_param":
+        options = [
+            f"shape {{ {' '.join(f'dim: {draw.choice([0, -1, 1, 2, 64])}' for _ in range(draw.randint(0, 4)))} }}"
+        ]
+    rule = draw.choice(["", "", "", "include { phase: TRAIN }", "exclude { phase: TRAIN }", 'include { stage: "val" }'])
+    more = draw.choice(
+        ["", "", "", f"loss_weight: {draw.choice(NUMBERS)}", 'param { name: "w" }', "propagate_down: true"]
+    )
+    body = " ".join(
+        [f'name: "n{index}" type: "{kind}"', *blobs, *tops, f"{param} {{ {' '.join(options)} }}", rule, more]
+    )
+    return f"layer {{ {body} }}"
+
+
+@FUZZ
+@given(st.integers(0, 2**32))
+def test_any_net_of_random_layers_is_answered(seed: int) -> None:
+    draw = random.Random(seed)
+    thrown("\n".join(random_layer(draw, index) for index in range(draw.randint(1, 12))), size=draw.choice([1, 8, 33]))
+
+
+STEPS = [
+    'type: "Convolution" convolution_param {{ num_output: {a} kernel_size: {b} pad: {c} stride: {d} }}',
+    'type: "Convolution" convolution_param {{ num_output: 4 kernel_size: {b} param_ }} param {{ name: "shared{b}" }}',
+    'type: "Deconvolution" convolution_param {{ num_output: {a} kernel_size: {b} }}',
+    'type: "Pooling" pooling_param {{ pool: AVE kernel_size: {b} stride: {d} }}',
+    'type: "InnerProduct" inner_product_param {{ num_output: {a} }}',
+    'type: "LRN"',
+    'type: "BatchNorm"',
+    'type: "Scale" scale_param {{ bias_term: true }}',
+    'type: "PReLU"',
+    'type: "Dropout"',
+    'type: "Tile" tile_param {{ tiles: {d} }}',
+    'type: "Split"',
+    'type: "Flatten"',
+    'type: "Power" power_param {{ power: 2 }}',
+    'type: "Eltwise" bottom: "{other}"',
+    'type: "Concat" bottom: "{other}"',
+]
+
+
+def random_net(draw: random.Random) -> str:
+    """A net that is right more often than not: layers on the blobs of earlier ones, then a classifier."""
+    blobs, lines = ["data"], []
+    for index in range(draw.randint(1, 10)):
+        numbers = {name: draw.randint(1, 4) for name in "abcd"}
+        step = draw.choice(STEPS).replace("param_ ", "").format(**numbers, other=blobs[-1])
+        in_place = draw.random() < 0.2 and blobs[-1] != "data"
+        bottom = draw.choice(blobs[-2:])
+        top = bottom if in_place else f"b{index}"
+        rule = "include { phase: TRAIN }" if draw.random() < 0.05 else ""
+        lines.append(f'layer {{ name: "n{index}" bottom: "{bottom}" top: "{top}" {step} {rule} }}')
+        blobs.append(top)
+    lines.append(f'layer {{ name: "ip" type: "InnerProduct" bottom: "{blobs[-1]}" top: "ip" }}')
+    loss = draw.choice(["SoftmaxWithLoss", "HingeLoss", "MultinomialLogisticLoss"])
+    lines.append(f'layer {{ name: "loss" type: "{loss}" bottom: "ip" bottom: "label" top: "loss" }}')
+    return "\n".join(lines)
+
+
+@FUZZ
+@given(st.integers(0, 2**32))
+def test_any_net_that_grows_layer_by_layer_is_answered(seed: int) -> None:
+    draw = random.Random(seed)
+    thrown(random_net(draw), draw.choice([1, 3]), draw.choice([8, 17, 32]))
+
+
+def mutated(text: str, draw: random.Random) -> str:
+    """The text with a few letters, words or lines taken out, doubled, exchanged or replaced."""
+    for _ in range(draw.randint(1, 6)):
+        pieces = draw.choice([list, str.split, str.splitlines])(text) or [""]
+        glue = "" if len(pieces) == len(text) else " " if "\n" not in text else "\n"
+        place, other = draw.randrange(len(pieces)), draw.randrange(len(pieces))
+        match draw.randrange(5):
+            case 0:
+                del pieces[place]
+            case 1:
+                pieces.insert(place, pieces[other])
+            case 2:
+                pieces[place], pieces[other] = pieces[other], pieces[place]
+            case 3:
+                pieces[place] = draw.choice([*NUMBERS, *"{}<>[]:\"'#", "layer", "\x00", "日本", "\ud7ff", '"data"'])
+            case 4:
+                pieces[place] = pieces[place] * 3
+        text = glue.join(pieces)
+    return text
+
+
+@FUZZ
+@given(st.integers(0, 2**32))
+def test_any_mutation_of_the_zoo_is_answered(seed: int) -> None:
+    draw = random.Random(seed)
+    entry = draw.choice([entry for entry in zoo() if len(entry.prototxt) < 20_000])
+    text = mutated(entry.prototxt, draw)
+    thrown(text, draw.choice([1, 3]), draw.choice([1, 28, entry.image_size]), draw.choice([1, 2, 1000]))
+    source, _ = read_leniently(text)
+    if source is not None:
+        compare(source, read(entry.prototxt))
+        assert compare(source, source) == []
+
+
+def relus(count: int, name: str = "r{}", top: str = "b{}") -> str:
+    lines = []
+    for index in range(count):
+        bottom = "data" if index == 0 else top.format(index - 1)
+        lines.append(f'layer{{name:"{name.format(index)}"type:"ReLU"bottom:"{bottom}"top:"{top.format(index)}"}}')
+    return "\n".join(lines)
+
+
+SPLIT = 'layer{name:"s"type:"Split"bottom:"data"' + "".join(f'top:"t{index}"' for index in range(26_000)) + "}"
+TILES = relus(1_400).replace("ReLU", "Tile").replace("}", "tile_param{tiles:9}}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        relus(1_499),
+        relus(1_499, top="data"),
+        relus(1_499, name="r"),
+        relus(1_499).replace("bottom", "bottom: 'nowhere' bottom"),
+        "\n".join(f'layer{{name:"x{index}"type:"X{index}"}}' for index in range(1_499)),
+        SPLIT,
+        TILES,
+        "{" * 59_999,
+        "layer{" * 20_000,
+        '"' * 999_999,
+        "\n" * 999_999,
+        " " * 999_999,
+        "\\" * 999_999,
+        "a" * 999_999,
+        'name: "' + "\\" * 999_000,
+        "input_dim: " + "9" * 900_000,
+        'input: "x" ' * 20_000,
+        'layer{type:"Reshape"bottom:"data"top:"r"reshape_param{shape{' + "dim:2147483647 " * 20_000 + "}}}",
+        'layer{type:"Slice"bottom:"data"top:"r"slice_param{' + "slice_point:3 " * 20_000 + "}}",
+    ],
+    ids=lambda text: f"{text[:12].strip()}… {len(text)}",
+)
+def test_huge_and_hostile_texts_are_answered_within_a_second(text: str) -> None:
+    assert thrown(text).errors
