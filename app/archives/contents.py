@@ -16,6 +16,7 @@ from app.archives.kind import Kind, archive_kind
 from app.archives.limits import BOMB_TOTAL_BYTES, BOMB_TOTAL_RATIO, MAX_CLASSES
 from app.archives.lists import MAX_LIST_BYTES, looks_like_list
 from app.archives.paths import NESTED_ARCHIVE, SYSTEM_FILE
+from app.archives.server_folder import read_folder
 from app.archives.streams import Unpacked
 from app.archives.table import PictureTable, TextEntry
 from app.archives.tar_headers import read_tar
@@ -72,6 +73,8 @@ def inspect(path: Path, filename: str, within: str = "") -> Contents:
 
 def read_table(path: Path, kind: Kind, spool: Callable[[Unpacked], None] | None = None) -> PictureTable:
     """The checked table of pictures. `spool` may set `tee` on the stream of a compressed tar before it is read."""
+    if kind is Kind.FOLDER:
+        return read_folder(path)[0]
     packed_bytes = path.stat().st_size
     with path.open("rb") as file:
         if kind is Kind.ZIP:
@@ -130,6 +133,8 @@ def describe(
 
 def _lists(path: Path, kind: Kind, table: PictureTable) -> tuple[str, ...]:
     """The text files that look like lists; of a compressed tar, which cannot be read again here, those named so."""
+    if kind is Kind.FOLDER:
+        return tuple(text.path for text in table.texts if looks_like_list(_start_of_file(path / text.path)))
     if kind not in (Kind.ZIP, Kind.TAR):
         return tuple(text.path for text in table.texts if _LIST_NAME.search(text.path.rpartition("/")[2].lower()))
     with path.open("rb") as file:
@@ -142,6 +147,14 @@ def _start_of(descriptor: int, text: TextEntry) -> bytes:
     try:
         return read_picture(descriptor, *text.entry)[:65_536]
     except DamagedEntry:
+        return b""
+
+
+def _start_of_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(65_536)
+    except OSError:
         return b""
 
 

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     TAR_GZ = "tar.gz"
     TAR_BZ2 = "tar.bz2"
     TAR_XZ = "tar.xz"
+    FOLDER = "folder"  # on the server
 
 
 _WANTED = "a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz archive with one folder of pictures per class"
@@ -49,6 +50,8 @@ _OTHERS: list[tuple[bytes, str]] = [
 
 def archive_kind(path: Path, filename: str) -> Kind:
     """The kind of archive at `path`; raises ArchiveError saying what was found instead."""
+    if path.is_dir():
+        return Kind.FOLDER
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         file.seek(0, 2)

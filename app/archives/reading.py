@@ -21,6 +21,7 @@ from app.archives.contents import Contents, describe, read_table
 from app.archives.entries import DamagedEntry, read_picture
 from app.archives.kind import Kind, archive_kind
 from app.archives.lists import MAX_LIST_BYTES
+from app.archives.server_folder import read_folder
 from app.archives.streams import Unpacked
 from app.archives.table import PictureTable
 
@@ -36,10 +37,17 @@ class Archive:
     data_path: Path
     contents: Contents
     table: PictureTable
+    names_on_disk: dict[int, bytes] | None  # of a folder: those of rows whose listed path is not the real one
     label: NDArray[np.int32]  # (pictures,) class of each row of the table, -1 outside of every class
 
     def all_rows(self) -> NDArray[np.int64]:
         return np.arange(len(self.table))
+
+    def path_on_disk(self, row: int) -> bytes | None:
+        """Where the picture lies below a folder on the server; None in an archive."""
+        if self.names_on_disk is None:
+            return None
+        return self.names_on_disk.get(row) or self.table.path_bytes(row)
 
     def column(self, name: str) -> NDArray[Any]:
         """A column of the table (offset, packed, size, method, checksum) as an array."""
@@ -61,11 +69,14 @@ class OpenTable:
     kind: Kind
     table: PictureTable
     data_path: Path
+    names_on_disk: dict[int, bytes] | None = None
 
     def text(self, path: str) -> bytes | None:
         """A text file of the archive; None when there is none with this path."""
         for text in self.table.texts:
             if text.path == path and text.entry[2] <= MAX_LIST_BYTES:
+                if self.kind is Kind.FOLDER:
+                    return (self.data_path / path).read_bytes()
                 with self.data_path.open("rb") as file:
                     return read_picture(file.fileno(), *text.entry)
         return None
@@ -73,19 +84,26 @@ class OpenTable:
     def everything(self) -> Archive:
         """All pictures, in class folders or not, without labels."""
         contents, _ = describe(self.kind, self.table, lists=tuple(text.path for text in self.table.texts) or ("",))
-        return Archive(self.data_path, contents, self.table, np.full(len(self.table), -1, np.int32))
+        return self._archive(contents, np.full(len(self.table), -1, np.int32))
 
     def view(self, within: str = "") -> Archive:
         """The pictures in class folders below the folder `within`."""
         contents, found = describe(self.kind, self.table, within)
         class_of = np.asarray(found.class_of, np.int32)
-        return Archive(self.data_path, contents, self.table, class_of[np.frombuffer(self.table.folder, np.uint32)])
+        return self._archive(contents, class_of[np.frombuffer(self.table.folder, np.uint32)])
+
+    def _archive(self, contents: Contents, label: NDArray[np.int32]) -> Archive:
+        return Archive(self.data_path, contents, self.table, self.names_on_disk, label)
 
 
 @contextmanager
 def open_table(path: Path, filename: str, spool_dir: Path) -> Iterator[OpenTable]:
-    """Opens and checks an archive; a compressed tar is unpacked into `spool_dir` for as long as it is open."""
+    """Opens and checks an archive or a folder; a compressed tar is unpacked into `spool_dir` while it is open."""
     kind = archive_kind(path, filename)
+    if kind is Kind.FOLDER:
+        table, names_on_disk = read_folder(path)
+        yield OpenTable(kind, table, path, names_on_disk)
+        return
     with ExitStack() as stack:
         data_path = path
         if kind in (Kind.ZIP, Kind.TAR):

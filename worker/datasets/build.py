@@ -165,7 +165,7 @@ def _sources(spec: BuildSpec, listing: Listing) -> list[dict[str, Any]]:
             "filename": source.filename,
             "within": source.within,
             "split": split,
-            "size_bytes": source.path.stat().st_size,
+            "size_bytes": source.path.stat().st_size if source.path.is_file() else None,
             **archive.contents.to_dict(),
         }
         for source, split, archive in zip(sources, splits, listing.archives, strict=True)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.archives.reading import DamagedEntry, read_picture
+from app.archives.entries import DamagedEntry, read_picture
+from app.archives.server_folder import read_file
 from app.preprocessing import Channels, ResizeMode
 from worker.datasets.augment import altered
 from worker.datasets.class_means import ClassSums, sums_by_class
@@ -31,12 +32,13 @@ class EncodingTask:
 
     pictures: NDArray[Any]  # of worker.datasets.listing.PICTURE
     with_sum: bool
+    paths: list[bytes | None] = field(default_factory=list)  # of pictures that are files of their own; may be empty
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def part(self, start: int, stop: int) -> EncodingTask:
-        return EncodingTask(self.pictures[start:stop], self.with_sum)
+        return EncodingTask(self.pictures[start:stop], self.with_sum, self.paths[start:stop])
 
 
 @dataclass
@@ -73,10 +75,13 @@ class EncodingJob:
         all_pixels: list[NDArray[np.uint8]] = []
         for index, (label, part, copy, seed, *entry) in enumerate(task.pictures.tolist()):
             try:
-                source = read_picture(self._descriptor(part), *entry)
+                source = self._read(part, task.paths[index] if task.paths else None, entry)
                 picture = load_picture(source, self.channels, self.width, self.height, self.resize_mode)
             except (DamagedEntry, ImageError) as error:
                 done.skipped.append((index, str(error)))
+                continue
+            except OSError as error:
+                done.skipped.append((index, f"cannot be read ({error.strerror})"))
                 continue
             if copy:
                 picture = picture._replace(image=self._altered(picture.image, seed), is_source=False)
@@ -96,6 +101,12 @@ class EncodingJob:
             done.class_sums = [sums_by_class(all_pixels, labels, self.class_mean_side)]
             done.pixel_sum = np.sum(all_pixels, axis=0, dtype=np.uint32)
         return done
+
+    def _read(self, part: int, path: bytes | None, entry: list[int]) -> bytes:
+        descriptor = self._descriptor(part)
+        if path is None:
+            return read_picture(descriptor, *entry)
+        return read_file(descriptor, path, size=entry[2])
 
     def _descriptor(self, part: int) -> int:
         if part not in self._descriptors:

@@ -74,6 +74,15 @@ class Listing:
                 pictures[name][here] = entries[name]
         return pictures
 
+    def paths_on_disk(self, numbers: Rows) -> list[bytes | None]:
+        """Where pictures lie that are files of their own; empty when none is."""
+        if all(archive.names_on_disk is None for archive in self.archives):
+            return []
+        return [
+            self.archives[part].path_on_disk(row)
+            for part, row in zip(self.part[numbers].tolist(), self.row[numbers].tolist(), strict=True)
+        ]
+
     def size_bytes(self, numbers: Rows) -> NDArray[np.uint64]:
         return np.asarray(self.pictures(numbers)["size"])
 

@@ -84,4 +84,4 @@ def _task(listing: Listing, part: Order, seed: int, with_sum: bool) -> EncodingT
     pictures["copy"] = part.copies
     for place in np.flatnonzero(part.copies).tolist():
         pictures["seed"][place] = part.seed(place, listing, seed)
-    return EncodingTask(pictures, with_sum)
+    return EncodingTask(pictures, with_sum, listing.paths_on_disk(part.rows))

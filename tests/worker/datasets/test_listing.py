@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import unicodedata
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.worker.datasets.pictures import file_of, noise, two_classes, zip_of
 from tests.worker.datasets.test_build import make, spec_of
-from worker.datasets.build import BuildSpec, DatasetError
+from worker.datasets.build import BuildProgress, BuildSpec, DatasetError, build
 from worker.datasets.spec import Source
 
 
@@ -154,3 +156,34 @@ def test_of_large_classes_a_seeded_sample_is_taken_and_not_the_first(tmp_path: P
         samples.append(listed(spec, "train"))
     assert samples[0] == samples[1] != samples[2]
     assert max(source for source, _ in samples[0] if source.startswith("cats")) > "cats/010.png"
+
+
+def test_a_folder_on_the_server_gives_the_same_dataset_as_its_archive(tmp_path: Path) -> None:
+    archive = two_classes(tmp_path / "pets.zip", **{"cats/broken.png": b"", "dogs/が犬\u0301.png": file_of(noise(77))})
+    folder = tmp_path / "pets"
+    with zipfile.ZipFile(archive) as source:
+        source.extractall(folder)
+    odd = unicodedata.normalize("NFD", "が") + "\n.png"  # a name that no list can hold as it is
+    (folder / "cats" / odd).write_bytes(file_of(noise(78)))
+    with zipfile.ZipFile(archive, "a") as target:
+        target.writestr(f"cats/{odd}", file_of(noise(78)))
+    from_archive = make(all_of(archive))
+    assert from_archive.skipped_count == 1
+    spec = all_of(folder, out_dir=tmp_path / "other")
+    assert make(spec).content_hash == from_archive.content_hash
+    assert ("cats/が_.png", 0) in listed(spec, "train")
+
+
+def test_a_file_that_vanishes_from_a_folder_costs_only_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "pets"
+    for name, data in pictures(*(f"{c}/{n}.png" for c in "ab" for n in range(4))).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+    def vanish(progress: BuildProgress) -> None:
+        if progress.phase == "encoding":
+            (folder / "a" / "1.png").unlink(missing_ok=True)
+
+    spec = all_of(folder)
+    assert build(spec, vanish, lambda: False).skipped_count == 1
+    assert "a/1.png,cannot be read (No such file or directory)" in (spec.out_dir / "skipped.csv").read_text()

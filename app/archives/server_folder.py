@@ -1,0 +1,85 @@
+"""A folder on the server in place of an upload: class folders of pictures that are read where they lie.
+
+Only folders below the roots that the server's owner named are taken, and links that lead out of the folder are not
+followed. Classes, junk and reasons are those of archives.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from app.archives.errors import ArchiveError, shown
+from app.archives.table import PictureTable
+
+FILE = 254  # a method number that zip does not use: the picture is a file of its own
+LINK = "a link that leads out of the folder, or nowhere"
+
+
+def allowed_folder(given: str, roots: Sequence[Path]) -> Path:
+    """The folder `given`, with links resolved; raises ArchiveError when it is none, or not below one of `roots`."""
+    if not roots:
+        raise ArchiveError("Folders on the server are switched off; its owner names them in TRAINYARD_DATA_ROOTS.")
+    if "\0" in given or not given.startswith("/"):
+        raise ArchiveError(f"Expected the full path of a folder on the server; found {shown(given)}.")
+    folder = Path(given).resolve()
+    if not any(folder.is_relative_to(root.resolve()) for root in roots):
+        names = ", ".join(str(root) for root in roots)
+        raise ArchiveError(f"The folder {shown(given)} does not lie below {names}.")
+    if not folder.is_dir():
+        raise ArchiveError(f"There is no folder {shown(given)} on the server.")
+    return folder
+
+
+def read_folder(root: Path) -> tuple[PictureTable, dict[int, bytes]]:
+    """The pictures below `root`, and the names on disk of those whose names had to be changed for the lists."""
+    table = PictureTable()
+    names_on_disk: dict[int, bytes] = {}
+    top = os.fsencode(root.resolve())
+    for path, size in _files(top, table):
+        name = os.fsdecode(path).encode("utf-8", "replace").decode("utf-8")
+        before = len(table)
+        table.add(name, 0, size, size, FILE)
+        if len(table) > before and table.path_bytes(before) != path:
+            names_on_disk[before] = path
+    return table, names_on_disk
+
+
+def read_file(root: int, path: bytes, size: int) -> bytes:
+    """The picture at `path` below the open folder `root`, up to one byte more than it had when it was listed."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=root)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(size + 1)
+
+
+def _files(top: bytes, table: PictureTable) -> Iterator[tuple[bytes, int]]:
+    """(path below `top`, size) of every regular file, folders in order of their names."""
+    waiting = [b""]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            entries = sorted(os.scandir(os.path.join(top, folder)), key=lambda entry: entry.name)  # noqa: PTH118
+        except PermissionError:
+            table.skip("a folder that may not be read")
+            continue
+        below = []
+        for entry in entries:
+            path = os.path.join(folder, entry.name)  # noqa: PTH118
+            if entry.is_symlink() and not _leads_inside(top, entry.path):
+                table.skip(LINK)
+            elif entry.is_dir(follow_symlinks=False):
+                below.append(path)
+            elif entry.is_file():
+                yield path, entry.stat().st_size
+            elif not stat.S_ISDIR(entry.stat().st_mode):
+                table.skip("a device or a pipe")
+            else:
+                table.skip("a link to a folder")
+        waiting += reversed(below)
+
+
+def _leads_inside(top: bytes, path: bytes) -> bool:
+    real = os.path.realpath(path)
+    return real.startswith(top + b"/") and os.path.exists(real)  # noqa: PTH110
