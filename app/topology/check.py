@@ -116,7 +116,7 @@ def _check_source(report: Report, source: Source, images: _Images, classes: int)
 
 
 def _trace_phase(report: Report, wired: Wired, images: _Images, memo: Memo) -> Shapes:
-    shapes, faults = trace(wired.net, input_shapes(wired.source, wired.net, images.shape), memo)
+    shapes, faults = trace(wired.net, input_shapes(wired.source, wired.net, images.shape), memo, wired.unmade)
     origins = _origins(wired)
     report.errors += wired.faults
     report.warnings += wired.remarks

@@ -133,9 +133,9 @@ def _node(node: Node, index: int, drawing: Drawing) -> str:
     x, y = drawing.x[index] + MARGIN, MARGIN + drawing.row[index] * ROW_HEIGHT
     kinds = " + ".join(node.types)
     shape = "" if node.shape is None else as_text(node.shape[1:] or node.shape)
-    title = escape(f"{', '.join(node.names)}: {kinds}" + (f", {shape}" if shape else ""))
+    title = escape(_printable(f"{', '.join(node.names)}: {kinds}" + (f", {shape}" if shape else "")))
     return (
-        f'<g class="node" data-family="{escape(node.family)}" data-type="{escape(node.types[0])}" '
+        f'<g class="node" data-family="{escape(node.family)}" data-type="{escape(_printable(node.types[0]))}" '
         f'data-line="{node.line}"><title>{title}</title>'
         f'<rect x="{x - NODE_WIDTH / 2:.1f}" y="{y}" width="{NODE_WIDTH}" height="{NODE_HEIGHT}" rx="6" '
         'fill="currentColor" fill-opacity="0.06" stroke="currentColor" stroke-opacity="0.35"/>'
@@ -146,5 +146,9 @@ def _node(node: Node, index: int, drawing: Drawing) -> str:
 
 
 def _cut(words: str) -> str:
-    printable = "".join(letter if letter.isprintable() else "�" for letter in words)
-    return printable if len(printable) <= LONGEST_WORD else printable[: LONGEST_WORD - 1] + "…"
+    return _printable(words if len(words) <= LONGEST_WORD else words[: LONGEST_WORD - 1] + "…")
+
+
+def _printable(words: str) -> str:
+    """Without what XML does not allow: control characters, half surrogates."""
+    return "".join(letter if letter.isprintable() else "�" for letter in words)

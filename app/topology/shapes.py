@@ -102,16 +102,19 @@ def infer(net: Net, shapes: Mapping[str, Shape]) -> Shapes:
 Memo = dict[tuple[int, tuple[Shape, ...]], Outcome]  # by the identity of a layer's options, and what it is fed
 
 
-def trace(net: Net, shapes: Mapping[str, Shape], memo: Memo | None = None) -> tuple[Shapes, list[Fault]]:
+def trace(
+    net: Net, shapes: Mapping[str, Shape], memo: Memo | None = None, unmade: Iterable[str] = ()
+) -> tuple[Shapes, list[Fault]]:
     """Shapes as far as they can be told, and what does not fit. Layers behind a fault are left out.
 
     A memo that is passed on from net to net of one text saves the work on the layers that they have in common.
+    Blobs that are known to be unmade are not complained about.
     """
     memo = {} if memo is None else memo
     traced = Shapes(blobs={blob: tuple(shape) for blob, shape in shapes.items()})
     faults: list[Fault] = []
     shared: dict[str, tuple[Layer, Shape]] = {}
-    unknown: set[str] = set()
+    unknown = set(unmade)
     for layer in net.layers:
         try:
             if any(blob in unknown for blob in layer.bottoms):

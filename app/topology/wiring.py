@@ -35,6 +35,7 @@ class Wired:
     origins: list[SourceLayer]
     faults: list[Issue] = field(default_factory=list)
     remarks: list[Issue] = field(default_factory=list)
+    unmade: set[str] = field(default_factory=set)  # blobs that are read and that nobody has made by then
 
     def fault(self, layer: SourceLayer, message: str, option: str = "", value: str | None = None) -> None:
         if len(self.faults) < MOST_FAULTS:
@@ -158,6 +159,7 @@ def _connect(wired: Wired, layers: tuple[Layer, ...], inputs: tuple[str, ...]) -
             if blob not in makers and len(wired.faults) < MOST_FAULTS:
                 wired.fault(origin, _unmade(layer, blob, makers, later), "bottom", blob)
                 makers[blob] = ""  # one complaint per blob is enough
+                wired.unmade.add(blob)
             unread.pop(blob, None)
         for index, blob in enumerate(layer.tops):
             in_place = index < len(layer.bottoms) and layer.bottoms[index] == blob
