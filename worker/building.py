@@ -16,6 +16,7 @@ from app.queue import Queue
 from app.settings import Settings
 from app.storage import Storage
 from worker.datasets.build import BuildProgress, BuildResult, BuildSpec, BuildStopped, DatasetError, build
+from worker.datasets.spec import Augmentation
 from worker.lease import Lease
 from worker.outcome import Outcome, Refusal
 
@@ -65,8 +66,24 @@ def spec_of(dataset: Dataset, upload: Upload, settings: Settings, storage: Stora
         seed=int(options["seed"]),
         min_per_class=int(options.get("min_per_class", 1)),
         max_per_class=options.get("max_per_class"),
+        augmentation=augmentation_of(options.get("augmentation")),
         drop=read_dropped(storage.dataset_dir(dataset.id)),
         processes=settings.cores,
+    )
+
+
+def augmentation_of(chosen: dict[str, Any] | None) -> Augmentation | None:
+    """The form says percent, the builder shares."""
+    if not chosen:
+        return None
+    return Augmentation(
+        copies=int(chosen["copies"]),
+        rotation_degrees=float(chosen["rotation"]),
+        shift_x=float(chosen["shift_x"]) / 100,
+        shift_y=float(chosen["shift_y"]) / 100,
+        zoom_out=float(chosen["zoom_out"]) / 100,
+        zoom_in=float(chosen["zoom_in"]) / 100,
+        mirror=bool(chosen["mirror"]),
     )
 
 

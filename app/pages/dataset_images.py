@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from app import datasets
+from app.class_means import class_mean
 from app.dataset_download import dataset_zip
 from app.dataset_files import DatasetFiles, FilesMissing
 from app.db import Dataset, Status
@@ -77,6 +78,15 @@ def mean(session: ReadSession, storage: StorageDep, dataset_id: int) -> Response
     if not path.is_file():
         raise PageNotFound("mean image")
     return FileResponse(path, media_type="image/png", headers=CACHEABLE)
+
+
+@router.get("/datasets/{dataset_id:int}/means/{label:int}.png")
+def mean_of_class(session: ReadSession, storage: StorageDep, dataset_id: int, label: int) -> Response:
+    dataset = _built(datasets.get_dataset(session, dataset_id))
+    data = class_mean(storage.dataset_dir(dataset.id), label)
+    if data is None:
+        raise PageNotFound("mean image")
+    return Response(data, media_type="image/png", headers=CACHEABLE)
 
 
 @router.get("/datasets/{dataset_id:int}/skipped")

@@ -37,8 +37,11 @@ DEFAULTS = {
     "min_per_class": "1",
     "max_per_class": "",
 }
+# The form's names and first values of NewDataset.augmentation.
+ALTERATIONS = {"copies": "0", "rotation": "0", "shift_x": "0", "shift_y": "0", "zoom_out": "100", "zoom_in": "100"}
 SPLIT_FIELDS = ("train_percent", "val_percent", "test_percent", "min_per_class", "max_per_class")
 FIELDS = ("upload_id", "name", "description", *DEFAULTS, "submission")
+TYPED = (*FIELDS, *ALTERATIONS, "mirror")
 
 
 @router.get("/datasets/new")
@@ -59,17 +62,18 @@ def split_preview(request: Request, session: ReadSession, storage: StorageDep, u
 
 @router.post("/datasets")
 def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typed) -> Response:
-    values = {field: form.get(field, "") for field in FIELDS}
+    values = {field: form.get(field, "") for field in TYPED}
     if "preview" in form:
         with database.read() as session:
             return _wizard(request, session, values, {})
     errors: dict[str, str] = {}
     try:
-        sent = {field: value for field, value in values.items() if field in form or field in NEEDED}
+        sent: dict[str, Any] = {field: values[field] for field in FIELDS if field in form or field in NEEDED}
+        sent["augmentation"] = {name: form[name] for name in ALTERATIONS if name in form} | {"mirror": "mirror" in form}
         wanted = NewDataset.model_validate(sent)
         return redirect(f"/datasets/{datasets.create_dataset(database, request.app.state.queue, user, wanted)}")
     except ValidationError as error:
-        errors = messages_by_field(error.errors())
+        errors = _messages(error)
     except InvalidDataset as error:
         errors = error.fields
     with database.read() as session:
@@ -100,6 +104,12 @@ def _wizard(
     )
 
 
+def _messages(error: ValidationError) -> dict[str, str]:
+    """By the names of the form, where the fields of the augmentation stand beside the others."""
+    found = error.errors()
+    return messages_by_field([one | {"loc": one["loc"][-1:]} if "augmentation" in one["loc"] else one for one in found])
+
+
 def _of_upload(session: Session, storage: Storage, upload_id: str) -> dict[str, str]:
     """The wizard's first values for an upload: the one asked for, else the newest."""
     upload = _find_upload(session, upload_id)
@@ -107,19 +117,22 @@ def _of_upload(session: Session, storage: Storage, upload_id: str) -> dict[str, 
         ready = _ready_uploads(session, None)
         upload = ready[0] if ready else None
     if upload is None or not upload.is_ready:
-        return DEFAULTS | ({"upload_id": str(upload.id)} if upload else {})
-    return DEFAULTS | {"upload_id": str(upload.id)} | guessing.guess(storage, upload).values()
+        return DEFAULTS | ALTERATIONS | ({"upload_id": str(upload.id)} if upload else {})
+    return DEFAULTS | ALTERATIONS | {"upload_id": str(upload.id)} | guessing.guess(storage, upload).values()
 
 
 def _of_dataset(session: Session, dataset_id: str) -> dict[str, str]:
     """The wizard's values for a dataset like that one."""
     dataset = datasets.get_dataset(session, int(dataset_id)) if dataset_id.isdigit() else None
     if dataset is None:
-        return dict(DEFAULTS)
+        return DEFAULTS | ALTERATIONS
     kept = {
         field: _as_typed(value) for field, value in dataset.options.items() if field in FIELDS and value is not None
     }
-    return DEFAULTS | kept | {
+    altered = dataset.options.get("augmentation") or {}
+    kept |= {name: _as_typed(altered[name]) for name in ALTERATIONS if name in altered}
+    kept |= {"mirror": "true"} if altered.get("mirror") else {}
+    return DEFAULTS | ALTERATIONS | kept | {
         "upload_id": str(dataset.upload_id or ""),
         "name": dataset.name,
         "description": dataset.description,

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app import datasets
+from app.class_means import CLASS_MEANS_FILE
 from app.dataset_files import DatasetFiles
 from app.datasets import DatasetInUse, Filter
 from app.db import Dataset, Status
@@ -135,6 +136,7 @@ def _show(
         "resize_mode": RESIZE_MODES[ResizeMode(dataset.options["resize_mode"])][0],
         "version": dataset_images.version_of(dataset),
         "has_parent": session.get(Dataset, dataset.options.get("parent_id", 0)) is not None,
+        "has_class_means": (files.folder / CLASS_MEANS_FILE).is_file(),
         "size_bytes": files.size_bytes(),
         "sizes": original_sizes(files.folder, list(dataset.splits), dataset_images.version_of(dataset)),
         "model_count": model_count,

@@ -73,6 +73,38 @@ class Split(StrEnum):
 SPLIT_NAMES = {Split.TRAIN: "training", Split.VAL: "validation", Split.TEST: "test"}
 
 
+class Augmentation(BaseModel):
+    """Altered copies of training pictures, stored beside the originals; alterations are drawn from their ranges."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+    copies: Annotated[int, BeforeValidator(whole(0, 20))] = Field(
+        default=0, description="Of each training picture; 0: none"
+    )
+    rotation: Annotated[float, BeforeValidator(decimal(0, 180))] = Field(
+        default=0.0, description="Degrees, to either side"
+    )
+    shift_x: Annotated[float, BeforeValidator(decimal(0, 50))] = Field(
+        default=0.0, description="Percent, to either side"
+    )
+    shift_y: Annotated[float, BeforeValidator(decimal(0, 50))] = Field(default=0.0, description="Percent, up or down")
+    zoom_out: Annotated[float, BeforeValidator(decimal(50, 100))] = Field(
+        default=100.0, description="Percent, smallest"
+    )
+    zoom_in: Annotated[float, BeforeValidator(decimal(100, 200))] = Field(default=100.0, description="Percent, largest")
+    mirror: bool = Field(default=False, description="Every second copy, left to right")
+
+    @field_validator("mirror")
+    @classmethod
+    def _alters_something(cls, value: bool, info: ValidationInfo) -> bool:
+        values = info.data
+        unaltered = {"rotation": 0, "shift_x": 0, "shift_y": 0, "zoom_out": 100, "zoom_in": 100}
+        is_unaltered = all(values.get(name) == amount for name, amount in unaltered.items())
+        if values.get("copies") and is_unaltered and not value:
+            raise refusal("Choose at least one alteration, or 0 copies.")
+        return value
+
+
 class NewDataset(BaseModel):
     """A dataset to be made from an upload. What is left out is guessed from the upload, as in the wizard."""
 
@@ -93,6 +125,7 @@ class NewDataset(BaseModel):
     encoding: Encoding = Encoding.PNG
     jpeg_quality: Quality = 90
     seed: Seed = 1
+    augmentation: Augmentation = Augmentation()
     submission: str | None = Field(None, max_length=64, description="A mark of your own: sent twice makes one dataset")
 
     @field_validator("upload_id", mode="before")
@@ -144,6 +177,7 @@ class NewDataset(BaseModel):
             "encoding": self.encoding.value,
             "jpeg_quality": self.jpeg_quality,
             "seed": self.seed,
+            "augmentation": self.augmentation.model_dump() if self.augmentation.copies else None,
         }
 
 

@@ -25,6 +25,12 @@ FORM = {
     "seed": "1",
     "min_per_class": "1",
     "max_per_class": "",
+    "copies": "0",
+    "rotation": "0",
+    "shift_x": "0",
+    "shift_y": "0",
+    "zoom_out": "100",
+    "zoom_in": "100",
     "submission": "once",
 }
 

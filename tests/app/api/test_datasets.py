@@ -49,6 +49,7 @@ def test_what_is_left_out_is_as_in_the_wizard(api: TestClient, upload: Upload) -
         "jpeg_quality": 90,
         "min_per_class": 1,
         "max_per_class": None,
+        "augmentation": None,
         "seed": 1,
     }
     assert made["owner"] == "admin"
@@ -101,6 +102,8 @@ def test_a_built_dataset_tells_everything_that_was_found(
     ({"seed": 2**40}, "seed", "whole number"),
     ({"jpeg_quality": 0}, "jpeg_quality", "found 0"),
     ({"max_per_class": 0}, "max_per_class", "found 0"),
+    ({"augmentation": {"copies": 1}}, "augmentation", "at least one alteration"),
+    ({"augmentation": {"copies": 99}}, "augmentation", "found 99"),
     ({"colour": "gray"}, "colour", "There is no such field."),
 ])  # fmt: skip
 def test_a_bad_value_is_refused_with_its_field(

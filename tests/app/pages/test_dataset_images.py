@@ -165,3 +165,16 @@ def test_files_that_are_gone_are_said_to_be(client: Browser, database: Database)
     assert client.get(f"/datasets/{dataset.id}/images/train/0.png").status_code == 404
     assert client.get(f"/datasets/{dataset.id}/mean.png").status_code == 404
     assert client.get(f"/datasets/{dataset.id}/skipped.csv").status_code == 404
+
+
+def test_a_class_has_a_mean_image_where_the_build_made_one(client: Browser, dataset: Dataset, storage: Storage) -> None:
+    path = storage.dataset_dir(dataset.id) / "class_means.npy"
+    np.save(path, np.stack([np.full((10, 12, 3), value, np.uint8) for value in (10, 200)]))
+    page = client.get(f"/datasets/{dataset.id}").text
+    assert f'src="/datasets/{dataset.id}/means/1.png' in page
+    answer = client.get(f"/datasets/{dataset.id}/means/1.png")
+    assert Image.open(io.BytesIO(answer.content)).getpixel((0, 0)) == (200, 200, 200)
+    assert client.get(f"/datasets/{dataset.id}/means/2.png").status_code == 404
+    path.unlink()
+    assert "Mean image of each class" not in client.get(f"/datasets/{dataset.id}").text
+    assert client.get(f"/datasets/{dataset.id}/means/0.png").status_code == 404

@@ -51,7 +51,7 @@ def test_sending_the_form_makes_a_dataset_and_queues_its_build(
     assert (dataset.name, dataset.channels, dataset.width, dataset.height) == ("pets small", "color", 12, 10)
     assert dataset.options == {"train_percent": 70, "val_percent": 10, "test_percent": 20, "resize_mode": "squash",
                                "encoding": "png", "jpeg_quality": 90, "seed": 1, "min_per_class": 1,
-                               "max_per_class": None}  # fmt: skip
+                               "max_per_class": None, "augmentation": None}  # fmt: skip
     assert (dataset.status, dataset.job.kind, dataset.job.path) == (
         "queued",
         "build_dataset",
@@ -121,6 +121,19 @@ def test_limits_per_class_leave_out_small_classes_and_cap_large_ones(
     assert (values["min_per_class"], values["max_per_class"]) == ("2", "8")
 
 
+def test_altered_copies_are_made_of_training_images_only(
+    client: Browser, upload: Upload, database: Database, storage: Storage
+) -> None:
+    sent(client, upload, copies="2", rotation="10", shift_x="12.5", zoom_in="110", mirror="true")
+    dataset = built.make(database, storage, datasets_in(database)[0].id)
+    assert [dataset.count(split) for split in ("train", "val", "test")] == [42, 2, 4]
+    assert "2 of each training image, ±10°, shifted ±12.5 % and ±0 %" in client.get(f"/datasets/{dataset.id}").text
+    page = client.get(f"/datasets/new?clone={dataset.id}").text
+    values = values_in(page)
+    assert (values["copies"], values["rotation"], values["shift_x"], values["zoom_in"]) == ("2", "10", "12.5", "110")
+    assert re.search(r'id="mirror" name="mirror" value="true" checked', page)
+
+
 def test_the_same_form_sent_twice_makes_one_dataset(client: Browser, upload: Upload, database: Database) -> None:
     first, second = sent(client, upload), sent(client, upload)
     assert first.headers["location"] == second.headers["location"]
@@ -151,6 +164,10 @@ def test_each_opening_of_the_form_has_a_mark_of_its_own(client: Browser, upload:
     ({"jpeg_quality": "101"}, "jpeg_quality", "from 1 to 100"),
     ({"min_per_class": "0"}, "min_per_class", "found “0”"),
     ({"min_per_class": "9", "max_per_class": "5"}, "max_per_class", "less than the minimum, 9"),
+    ({"copies": "21"}, "copies", "from 0 to 20"),
+    ({"copies": "2"}, "mirror", "Choose at least one alteration"),
+    ({"copies": "2", "rotation": "181"}, "rotation", "from 0 to 180"),
+    ({"copies": "2", "zoom_in": "99"}, "zoom_in", "from 100 to 200"),
     ({"encoding": "bmp"}, "encoding", "found “bmp”"),
     ({"resize_mode": "stretch"}, "resize_mode", "found “stretch”"),
     ({"seed": "-1"}, "seed", "found “-1”"),
