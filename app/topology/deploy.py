@@ -10,7 +10,7 @@ from app.topology.text import Source
 from app.topology.wiring import DEPLOY_STAGE, wire
 
 # What turns a loss's first bottom into what is predicted; other losses take it as it is.
-_ANSWERS = {"SoftmaxWithLoss": "Softmax", "SoftmaxLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
+_ANSWERS = {"SoftmaxWithLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
 
 
 def deploy_net(source: Source) -> Net:

@@ -8,7 +8,7 @@ from app.topology.layers import layer_type
 from app.topology.net import Layer, Net
 
 # Losses over one label per image, whose first bottom has one number per class.
-LABEL_LOSSES = frozenset({"SoftmaxWithLoss", "SoftmaxLoss", "HingeLoss", "MultinomialLogisticLoss", "InfogainLoss"})
+LABEL_LOSSES = frozenset({"SoftmaxWithLoss", "HingeLoss", "MultinomialLogisticLoss", "InfogainLoss"})
 
 
 def is_loss(layer: Layer) -> bool:

@@ -19,7 +19,7 @@ from app.topology.errors import Issue, TopologyError, shorten
 from app.topology.layers import suggest_type
 from app.topology.net import Net, Phase
 from app.topology.syntax import syntax_issue
-from app.topology.upgrade import input_layers, moved_transform, upgraded_layer
+from app.topology.upgrade import input_layers, modernized, upgraded_layer
 from app.topology.wiring import wire
 
 MOST_CHARACTERS = 1_000_000
@@ -177,8 +177,8 @@ def _parse_body(field: str, body: str) -> caffe_pb2.LayerParameter | text_format
 def _parse_body_now(field: str, body: str) -> caffe_pb2.LayerParameter | text_format.ParseError:
     try:
         if field == "layer":
-            return moved_transform(text_format.Parse(body, caffe_pb2.LayerParameter()))
-        return moved_transform(upgraded_layer(text_format.Parse(body, caffe_pb2.V1LayerParameter())))
+            return modernized(text_format.Parse(body, caffe_pb2.LayerParameter()))
+        return modernized(upgraded_layer(text_format.Parse(body, caffe_pb2.V1LayerParameter())))
     except text_format.ParseError as error:
         return error.with_traceback(None)
 

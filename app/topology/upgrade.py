@@ -46,6 +46,11 @@ V1_TYPES = {
     "THRESHOLD": "Threshold",
     "WINDOW_DATA": "WindowData",
 }
+OTHER_NAMES = {
+    "SoftmaxLoss": "SoftmaxWithLoss",  # old
+    "ConvolutionDepthwise": "Convolution",  # of forks that made grouped convolutions fast
+    "DepthwiseConvolution": "Convolution",
+}
 _OWN_FORM = {"type", "param", "blob_share_mode", "blobs_lr", "weight_decay"}
 _TRANSFORM_OPTIONS = ("scale", "mean_file", "crop_size", "mirror")
 
@@ -96,7 +101,14 @@ def input_layers(header: caffe_pb2.NetParameter) -> list[caffe_pb2.LayerParamete
     return layers
 
 
-def moved_transform(layer: caffe_pb2.LayerParameter) -> caffe_pb2.LayerParameter:
+def modernized(layer: caffe_pb2.LayerParameter) -> caffe_pb2.LayerParameter:
+    """The layer with today's name of its type and its transform where it belongs."""
+    if layer.type in OTHER_NAMES:
+        layer.type = OTHER_NAMES[layer.type]
+    return _with_transform(layer)
+
+
+def _with_transform(layer: caffe_pb2.LayerParameter) -> caffe_pb2.LayerParameter:
     """The layer with scale, mean, crop and mirror in transform_param, where older texts have them in data_param."""
     old = {"Data": "data_param", "ImageData": "image_data_param", "WindowData": "window_data_param"}.get(layer.type)
     if old is None or not any(getattr(layer, old).HasField(option) for option in _TRANSFORM_OPTIONS):

@@ -153,16 +153,6 @@ def test_a_net_that_shrinks_to_nothing_is_remarked() -> None:
     assert warnings(text, size=2) == []
 
 
-def test_a_pooling_window_beyond_its_input_is_remarked_since_caffe_takes_it() -> None:
-    text = SMALL.replace(
-        'type: "ReLU" bottom: "conv" top: "conv"',
-        'type: "Pooling" bottom: "conv" top: "p" pooling_param { kernel_size: 7 stride: 3 }',
-    )
-    text = text.replace('bottom: "conv" top: "ip"', 'bottom: "p" top: "ip"')
-
-    assert warnings(text) == ["relu: kernel_size 7 exceeds its input 6×6; the window is cut to it (line 8)"]
-
-
 @pytest.mark.parametrize(
     "sizes",
     [

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import text_format
 
 from app.topology import caffe_pb2
-from app.topology.layers import layer_type, layer_types
+from app.topology.layers import layer_types
 from app.topology.net import Layer, Net, Phase
 from app.topology.shapes import LayerInfo, trace
 
@@ -160,6 +160,7 @@ def test_every_type_has_its_rule_tested() -> None:
         ("Convolution", f"{CONV} {{ num_output: 1 kernel_size: 1 weight_filler {{ type: 'xavir' }} }}", [I], 'unknown filler "xavir"'),
         ("Deconvolution", f"{CONV} {{ num_output: 1 kernel_size: 1 pad: 9 }}", [I], "pad leaves nothing"),
         ("Pooling", f"{POOL} {{ kernel_size: 20 }}", [I], "kernel_size 20 exceeds its input 8×9"),
+        ("Pooling", f"{POOL} {{ kernel_h: 8 kernel_w: 10 }}", [I], "kernel_size 8×10 exceeds its input 8×9"),
         ("Pooling", f"{POOL} {{ kernel_size: 2 pad: 2 }}", [I], "pad 2 is not smaller than kernel_size 2"),
         ("Pooling", f"{POOL} {{ kernel_size: 2 global_pooling: true }}", [I], "has global_pooling and a kernel size"),
         ("Pooling", f"{POOL} {{ pool: STOCHASTIC kernel_size: 2 }}", [I], "STOCHASTIC is not supported"),
@@ -240,7 +241,3 @@ def test_options_of_another_type_are_said_to_have_no_effect() -> None:
 )
 def test_a_division_with_a_remainder_is_remarked(options: str, remarks: tuple[str, ...]) -> None:
     assert run("Convolution", options, I).remarks == remarks
-
-
-def test_the_old_name_of_the_softmax_loss_is_known() -> None:
-    assert layer_type("SoftmaxLoss") is layer_type("SoftmaxWithLoss")

@@ -102,6 +102,18 @@ def test_the_old_form_is_upgraded() -> None:
     assert [layer.line for layer in net.layers] == [5, 11, 12]
 
 
+@pytest.mark.parametrize(
+    ("other", "today"),
+    [
+        ("SoftmaxLoss", "SoftmaxWithLoss"),
+        ("DepthwiseConvolution", "Convolution"),
+        ("ConvolutionDepthwise", "Convolution"),
+    ],
+)
+def test_other_names_of_a_type_are_read_as_todays(other: str, today: str) -> None:
+    assert read(f'layer {{ name: "x" type: "{other}" }}').layers[0].options.type == today
+
+
 def test_every_old_type_has_its_new_name() -> None:
     from app.topology import caffe_pb2
     from app.topology.upgrade import V1_TYPES

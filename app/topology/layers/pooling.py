@@ -7,27 +7,22 @@ from app.topology.errors import LayerFault
 from app.topology.layers.registry import Outcome, Shape, images, layer
 from app.topology.layers.windows import Window, per_axis, size_text, windows
 
-_MAX, _STOCHASTIC = caffe_pb2.PoolingParameter.MAX, caffe_pb2.PoolingParameter.STOCHASTIC
+_STOCHASTIC = caffe_pb2.PoolingParameter.STOCHASTIC
 
 
-@layer("Pooling", "pooling_param", tops=(1, 2))
+@layer("Pooling", "pooling_param")
 def pooling(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Outcome:
     given = options.pooling_param
     batch, channels, height, width = images(bottoms[0])
     if given.pool == _STOCHASTIC:
         raise LayerFault("pool STOCHASTIC is not supported; expected MAX or AVE", "pool")
-    if len(options.top) == 2 and given.pool != _MAX:
-        raise LayerFault("a second top (the places of the maxima) exists only for pool MAX", "top")
     down, across = pooling_windows(given, height, width)
-    top = (batch, channels, down.pooled(height, rounds_up(given)), across.pooled(width, rounds_up(given)))
-    if min(top[2:]) < 1:
+    if down.kernel > height + 2 * down.pad or across.kernel > width + 2 * across.pad:
+        # Caffe would cut such a window to its input; here as in the papers it is a slip.
         kernel = f"kernel_size {size_text(down.kernel, across.kernel)}"
         raise LayerFault(f"{kernel} exceeds its input {height}×{width}", "kernel_size")
-    remarks: tuple[str, ...] = ()
-    if down.kernel > height + 2 * down.pad or across.kernel > width + 2 * across.pad:
-        kernel = f"kernel_size {size_text(down.kernel, across.kernel)}"
-        remarks = (f"{kernel} exceeds its input {height}×{width}; the window is cut to it",)
-    return Outcome(tops=(top,) * max(1, len(options.top)), remarks=remarks)
+    rounds = rounds_up(given)
+    return Outcome(tops=((batch, channels, down.pooled(height, rounds), across.pooled(width, rounds)),))
 
 
 def pooling_windows(given: caffe_pb2.PoolingParameter, height: int, width: int) -> tuple[Window, Window]:

@@ -53,7 +53,6 @@ class LayerType:
 
 
 _TYPES: dict[str, LayerType] = {}
-_OLD_NAMES = {"SoftmaxLoss": "SoftmaxWithLoss"}
 
 
 def layer(name: str, options: str = "", **facts: object) -> Callable[[Rule], Rule]:
@@ -69,7 +68,7 @@ def layer(name: str, options: str = "", **facts: object) -> Callable[[Rule], Rul
 
 def layer_type(name: str) -> LayerType | None:
     """The type that is written so, or None."""
-    return _TYPES.get(_OLD_NAMES.get(name, name))
+    return _TYPES.get(name)
 
 
 def layer_types() -> list[LayerType]:

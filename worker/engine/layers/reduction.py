@@ -53,7 +53,7 @@ class ArgMax(LayerModule):
         largest = values.flatten(1).topk(self.top_k, 1)
         places = largest.indices.to(values.dtype)
         parts = [places, largest.values] if self.gives_values else [places]
-        return torch.stack(parts, 1)
+        return torch.stack(parts, 1)[(..., *(None,) * (values.dim() - 3))]  # as many axes as its bottom, at least 3
 
 
 @layer("Softmax")
