@@ -34,7 +34,7 @@ layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
 layer { name: "accuracy" type: "Accuracy" bottom: "ip2" bottom: "label" top: "accuracy" include { phase: TEST } }
 """
-EPOCHS, SNAPSHOT_INTERVAL = 60, 4
+EPOCHS, SNAPSHOT_INTERVAL = 30, 4
 
 
 @dataclass
@@ -62,8 +62,9 @@ def dataset_id(api: Api) -> int:
 
 
 def launch(api: Api, dataset_id: int, name: str) -> int:
+    wait_until(lambda: not api.server.living("worker.run"), "the run of the test before to leave")
     (model,) = api.models(dataset_id, name=name, topology="", prototxt=PROTOTXT, epochs=EPOCHS, batch_size=32,
-                          snapshot_interval=SNAPSHOT_INTERVAL, mirror=True, crop_size=14)  # fmt: skip
+                          snapshot_interval=SNAPSHOT_INTERVAL, val_interval=2, mirror=True, crop_size=14)  # fmt: skip
     return int(model["id"])
 
 
@@ -181,6 +182,6 @@ def test_a_stopped_training_keeps_what_it_has_learnt_and_goes_on_where_it_was(
 
 def test_nothing_is_left_over(server: Server, tmp_path: Path) -> None:
     """After all this: no run, no half-written snapshot, a sound database."""
-    assert server.living("worker.run") == []
+    wait_until(lambda: not server.living("worker.run"), "the last run to leave", 30, server)
     assert list((server.home / "models").rglob("*.part")) == []
     assert list((server.home / "models").rglob("*.old")) == []
