@@ -11,13 +11,14 @@ from typing import Any
 
 from app.archives.entries import DamagedEntry, read_picture
 from app.archives.errors import ArchiveError, shown
+from app.archives.extractors import extracted
 from app.archives.folders import ClassFolders, class_folders
 from app.archives.kind import Kind, archive_kind
 from app.archives.limits import BOMB_TOTAL_BYTES, BOMB_TOTAL_RATIO, MAX_CLASSES
 from app.archives.lists import MAX_LIST_BYTES, looks_like_list
 from app.archives.paths import NESTED_ARCHIVE, SYSTEM_FILE
 from app.archives.server_folder import read_folder
-from app.archives.streams import Unpacked
+from app.archives.streams import Unpacked, decompressed
 from app.archives.table import PictureTable, TextEntry
 from app.archives.tar_headers import read_tar
 from app.archives.zip_directory import read_zip
@@ -82,10 +83,14 @@ def read_table(path: Path, kind: Kind, spool: Callable[[Unpacked], None] | None 
         elif kind is Kind.TAR:
             table = read_tar(file)
         else:
-            stream = Unpacked(file, kind.value, packed_bytes)
+            is_foreign = kind in (Kind.SEVEN_ZIP, Kind.RAR)
+            pieces = extracted(path, kind.value) if is_foreign else decompressed(file, kind.value)
+            stream = Unpacked(pieces, packed_bytes)
             if spool is not None:
                 spool(stream)
             table = read_tar(stream)
+            if is_foreign:
+                stream.drain()
     if table.unpacked_bytes > max(BOMB_TOTAL_BYTES, packed_bytes * BOMB_TOTAL_RATIO):
         raise ArchiveError(
             f"Refused: {packed_bytes:,} bytes would grow to {table.unpacked_bytes:,}; "

@@ -19,10 +19,12 @@ class Kind(StrEnum):
     TAR_GZ = "tar.gz"
     TAR_BZ2 = "tar.bz2"
     TAR_XZ = "tar.xz"
+    SEVEN_ZIP = "7z"
+    RAR = "rar"
     FOLDER = "folder"  # on the server
 
 
-_WANTED = "a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz archive with one folder of pictures per class"
+_WANTED = "a .zip, .tar, .tar.gz, .tar.bz2, .tar.xz, .7z or .rar archive with one folder of pictures per class"
 
 _OTHERS: list[tuple[bytes, str]] = [
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
@@ -32,8 +34,6 @@ _OTHERS: list[tuple[bytes, str]] = [
     (b"II*\0", "a TIFF image"),
     (b"MM\0*", "a TIFF image"),
     (b"%PDF", "a PDF document"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"Rar!\x1a\x07", "a RAR archive"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
     (b"\x1f\x9d", "a file packed by compress (.Z)"),
     (b"MSCF", "a Windows cabinet file"),
@@ -64,6 +64,10 @@ def archive_kind(path: Path, filename: str) -> Kind:
         return Kind.ZIP
     if is_tar_header(head):
         return Kind.TAR
+    if head.startswith(b"7z\xbc\xaf\x27\x1c"):
+        return Kind.SEVEN_ZIP
+    if head.startswith(b"Rar!\x1a\x07"):
+        return Kind.RAR
     packed = _compressed_kind(head, filename)
     if packed is not None:
         return packed

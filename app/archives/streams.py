@@ -1,11 +1,14 @@
-"""Decompressed bytes of .gz, .bz2 and .xz files as a forward-only stream that counts and bounds what comes out."""
+"""The tar inside another file as a forward-only stream that counts and bounds what comes out.
+
+Compressed tars are unpacked here; .7z and .rar are turned into a tar by a process of their own (`extractors.py`).
+"""
 
 from __future__ import annotations
 
 import bz2
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from app.archives.errors import ArchiveError
@@ -36,24 +39,35 @@ _MAKERS: dict[str, Callable[[], Any]] = {
     "tar.bz2": bz2.BZ2Decompressor,
     "tar.xz": lambda: lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY),
 }
-
 _MAGICS = {"tar.gz": b"\x1f\x8b", "tar.bz2": b"BZh", "tar.xz": b"\xfd7zXZ"}
 
 
-class Unpacked:
-    """The decompressed content of `file`, read forwards."""
+def decompressed(file: BinaryIO, kind: str) -> Iterator[bytes]:
+    """The content of a compressed file in pieces of bounded size; streams behind each other are one."""
+    inner = _MAKERS[kind]()
+    while True:
+        data = file.read(_CHUNK) if inner.needs_input else b""
+        if not data and inner.needs_input:
+            raise EOFError("it ends too early; it may have been cut off while it was copied")
+        yield inner.decompress(data, _CHUNK)
+        while inner.eof:
+            rest = inner.unused_data + file.read(_CHUNK)
+            if not rest.startswith(_MAGICS[kind]):  # padding and trailing bytes are no further stream
+                return
+            inner = _MAKERS[kind]()
+            yield inner.decompress(rest, _CHUNK)
 
-    def __init__(self, file: BinaryIO, kind: str, packed_bytes: int) -> None:
-        self._file = file
-        self._make = _MAKERS[kind]
-        self._inner = self._make()
-        self._kind = kind
+
+class Unpacked:
+    """What `pieces` give, read forwards; `packed_bytes` is the size of the file that they come from."""
+
+    def __init__(self, pieces: Iterator[bytes], packed_bytes: int) -> None:
+        self._pieces = pieces
         self._packed_bytes = packed_bytes
         self._buffer = b""
         self._at = 0
         self.position = 0
         self.produced = 0
-        self._ended = False
         self.tee: BinaryIO | None = None  # where the unpacked bytes are written as well
 
     def read(self, size: int) -> bytes:
@@ -77,37 +91,34 @@ class Unpacked:
             pass
         return self.position
 
-    def _fill(self) -> bool:
-        """Decompresses the next piece; False at the end."""
-        while not self._ended:
-            try:
-                out = self._step()
-            except (zlib.error, OSError, EOFError, lzma.LZMAError) as error:
-                if isinstance(error, lzma.LZMAError) and "memory" in str(error).lower():
-                    raise ArchiveError(f"Refused: unpacking needs more than {MAX_XZ_MEMORY >> 20} MB.") from None
-                done = f"after {self.produced:,} unpacked bytes"
-                raise ArchiveError(f"The archive is damaged or incomplete: {error} ({done}).") from None
-            if out:
-                self.produced += len(out)
-                self._refuse_bomb()
-                if self.tee is not None:
-                    self.tee.write(out)
-                self._buffer, self._at = out, 0
-                return True
-        return False
+    def drain(self) -> None:
+        """Reads to the end, so that an error there is seen."""
+        while self._fill():
+            pass
 
-    def _step(self) -> bytes:
-        if self._inner.eof:
-            rest = self._inner.unused_data + self._file.read(_CHUNK)
-            if not rest.startswith(_MAGICS[self._kind]):  # padding and trailing bytes are no further stream
-                self._ended = True
-                return b""
-            self._inner = self._make()
-            return bytes(self._inner.decompress(rest, _CHUNK))
-        data = self._file.read(_CHUNK) if self._inner.needs_input else b""
-        if not data and self._inner.needs_input:
-            raise EOFError("it ends too early; it may have been cut off while it was copied")
-        return bytes(self._inner.decompress(data, _CHUNK))
+    def _fill(self) -> bool:
+        """Fetches the next piece; False at the end."""
+        out = b""
+        while not out:
+            piece = self._next()
+            if piece is None:
+                return False
+            out = piece
+        self.produced += len(out)
+        self._refuse_bomb()
+        if self.tee is not None:
+            self.tee.write(out)
+        self._buffer, self._at = out, 0
+        return True
+
+    def _next(self) -> bytes | None:
+        try:
+            return next(self._pieces, None)
+        except (zlib.error, OSError, EOFError, lzma.LZMAError) as error:
+            if isinstance(error, lzma.LZMAError) and "memory" in str(error).lower():
+                raise ArchiveError(f"Refused: unpacking needs more than {MAX_XZ_MEMORY >> 20} MB.") from None
+            done = f"after {self.produced:,} unpacked bytes"
+            raise ArchiveError(f"The archive is damaged or incomplete: {error} ({done}).") from None
 
     def _refuse_bomb(self) -> None:
         if self.produced > BOMB_TOTAL_BYTES and self.produced > self._packed_bytes * BOMB_TOTAL_RATIO:

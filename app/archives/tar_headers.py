@@ -7,6 +7,7 @@ uncompressed tar.
 
 from __future__ import annotations
 
+import errno
 import tarfile
 from collections.abc import Iterator
 from typing import Protocol
@@ -16,6 +17,7 @@ from app.archives.limits import MAX_TAR_HEADER_BYTES
 from app.archives.names import guess_encoding
 from app.archives.table import PictureTable
 
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 STORED_RAW = 255  # a method number that zip does not use: the bytes lie at the offset as they are
 
 
@@ -83,6 +85,8 @@ def _headers(file: ForwardFile) -> Iterator[tarfile.TarInfo]:
                 raise tarfile.ReadError(f"the entry {shown(entry.name)} has a negative size")
             yield entry
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno in _DISK_FAULTS:  # not the archive's
+            raise
         raise ArchiveError(f"The tar archive is damaged or incomplete: {error}.") from None
     if guarded.last.strip(b"\0"):  # tarfile takes a damaged header for the end, which is a block of zeros
         raise ArchiveError(
