@@ -16,7 +16,7 @@ from app.topology.layers.registry import MOST_ELEMENTS
 from app.topology.net import Layer, Net, Phase
 from app.topology.shapes import LayerInfo, Memo, Shapes, trace
 from app.topology.text import Source, SourceLayer, read_leniently
-from app.topology.wiring import Wired, declared_shapes, wire
+from app.topology.wiring import Wired, data_layers, declared_shapes, wire
 
 SIZES_TO_TRY = (28, 32, 48, 64, 96, 128, 160, 192, 224, 227, 256, 299, 331, 384, 448, 512)
 MOST_ISSUES = 100
@@ -101,6 +101,7 @@ def _check_source(report: Report, source: Source, images: _Images, classes: int)
         wired = wire(source, phase)
         shapes = _trace_phase(report, wired, images, memo)
         _add_rows(rows, wired, shapes, images)
+        _check_fed(report, wired)
         _check_unread(report, wired)
         if phase is Phase.TRAIN:
             report.parameters = shapes.parameters
@@ -165,6 +166,17 @@ def _add_rows(rows: dict[int, LayerReport], wired: Wired, shapes: Shapes, images
             line=info.layer.line,
             phases=phases,
         )
+
+
+def _check_fed(report: Report, wired: Wired) -> None:
+    """A dataset of labelled images feeds two blobs; nobody feeds a third."""
+    for blob in wired.net.inputs[2:]:
+        for layer in data_layers(wired.source, wired.net.phase):
+            if blob in layer.options.top:
+                place = wired.source.place_of(layer, "top", blob)
+                fed = " and ".join(f'"{name}"' for name in wired.net.inputs[:2])
+                message = f'{layer.options.name}: a dataset feeds an image and its label ({fed}), but not "{blob}"'
+                report.errors.append(Issue(*place, shorten(message)))
 
 
 def _check_unread(report: Report, wired: Wired) -> None:

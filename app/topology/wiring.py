@@ -146,7 +146,9 @@ def _inputs(wired: Wired, included: list[SourceLayer]) -> tuple[str, ...]:
             if top in blobs:
                 wired.fault(layer, f'{layer.options.name}: the blob "{top}" is already made by the data', "top", top)
             blobs[top] = None
-    return tuple(sorted(blobs, key=lambda blob: "label" in blob.lower()))
+    labels = [blob for blob in blobs if "label" in blob.lower()]
+    others = [blob for blob in blobs if blob not in labels]
+    return (*others[:1], *labels, *others[1:])
 
 
 def _connect(wired: Wired, layers: tuple[Layer, ...], inputs: tuple[str, ...]) -> tuple[str, ...]:

@@ -176,6 +176,12 @@ def test_a_net_without_answer_can_be_trained_but_not_deployed() -> None:
     assert "prediction is not possible" in " ".join(warnings(text))
 
 
+def test_a_third_blob_that_no_dataset_feeds_is_an_error() -> None:
+    text = SMALL.replace('top: "label" include { phase: TRAIN }', 'top: "label" top: "box" include { phase: TRAIN }')
+
+    assert errors(text) == ['data: a dataset feeds an image and its label ("data" and "label"), but not "box" (line 2)']
+
+
 def test_stages_of_digits_are_checked_as_digits_runs_them() -> None:
     text = """
     layer { name: "train-data" type: "Data" top: "data" top: "label" include { stage: "train" } }

@@ -80,12 +80,12 @@ def test_stages_and_level_may_be_given() -> None:
     assert names(source.net(Phase.TEST, (), level=1)) == ["b"]
 
 
-def test_inputs_are_the_tops_of_data_layers_with_labels_last() -> None:
+def test_inputs_are_the_tops_of_data_layers_with_the_label_second() -> None:
     text = (
         layer("d", "", "label image", type="Data") + layer("e", "", "extra", type="HDF5Data") + layer("r", "image", "r")
     )
 
-    assert read(text).net(Phase.TRAIN).inputs == ("image", "extra", "label")
+    assert read(text).net(Phase.TRAIN).inputs == ("image", "label", "extra")
 
 
 def test_a_phase_without_data_layers_takes_those_of_the_other() -> None:
