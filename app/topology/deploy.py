@@ -20,7 +20,7 @@ def deploy_net(source: Source) -> Net:
     such net: nothing that could be an answer, or one that hangs on the labels.
     """
     net = wire(source, Phase.TEST, (DEPLOY_STAGE,)).net
-    layers = [layer for layer in net.layers if not is_loss(layer) and layer.type not in ("Accuracy", "Silence")]
+    layers = [layer for layer in net.layers if _predicts(layer, net.inputs[0])]
     loss = main_loss(net) or main_loss(wire(source, Phase.TRAIN).net)
     answer = _answer(layers, loss, net)
     if answer is None:
@@ -34,6 +34,17 @@ def deploy_net(source: Source) -> Net:
         message = f'{reader.name}: prediction has only the image "{net.inputs[0]}", not "{extra}"'
         raise TopologyError([Issue(max(1, reader.line), 1, message)])
     return Net(net.name, Phase.TEST, tuple(kept), net.inputs[:1], (blob,))
+
+
+def _predicts(layer: Layer, image: str) -> bool:
+    """Whether a layer may be part of the answer.
+
+    Losses and accuracies are not. Nor is a layer that makes the image blob itself: DIGITS scales images so in its stage
+    "deploy", where it has no data layer to do it; here the same preprocessing comes before training and prediction.
+    """
+    if is_loss(layer) or layer.type in ("Accuracy", "Silence"):
+        return False
+    return image not in layer.tops or image in layer.bottoms
 
 
 def _answer(layers: list[Layer], loss: Layer | None, net: Net) -> Layer | None:

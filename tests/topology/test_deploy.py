@@ -70,6 +70,36 @@ def test_the_stage_deploy_of_digits_is_followed() -> None:
     assert deployed(text).outputs == ("softmax",)
 
 
+def test_what_digits_does_to_images_only_in_deploy_is_left_to_preprocessing() -> None:
+    """Its LeNet: Data layers that scale and make "scaled"; a Power layer that does so where there is no data layer."""
+    text = """
+    layer { name: "t" type: "Data" top: "scaled" top: "label"
+            transform_param { scale: 0.5 } include { stage: "train" } }
+    layer { name: "v" type: "Data" top: "scaled" top: "label"
+            transform_param { scale: 0.5 } include { stage: "val" } }
+    layer { name: "s" type: "Power" bottom: "data" top: "scaled"
+            power_param { scale: 0.5 } include { stage: "deploy" } }
+    layer { name: "ip" type: "InnerProduct" bottom: "scaled" top: "ip" }
+    layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" exclude { stage: "deploy" } }
+    layer { name: "softmax" type: "Softmax" bottom: "ip" top: "softmax" include { stage: "deploy" } }
+    """
+
+    assert (names(deployed(text)), deployed(text).inputs) == (["ip", "softmax"], ("scaled",))
+
+
+def test_a_pair_of_nets_answers_with_the_first_of_what_it_compares() -> None:
+    text = """
+    layer { name: "slice" type: "Slice" bottom: "data" top: "left" top: "right" }
+    layer { name: "a" type: "InnerProduct" bottom: "left" top: "a" param { name: "w" }
+            inner_product_param { num_output: 2 } }
+    layer { name: "b" type: "InnerProduct" bottom: "right" top: "b" param { name: "w" }
+            inner_product_param { num_output: 2 } }
+    layer { name: "loss" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "label" }
+    """
+
+    assert (names(deployed(text)), deployed(text).outputs) == (["slice", "a"], ("a",))
+
+
 def test_a_deploy_text_is_its_own_deployment() -> None:
     text = """input: "data" input_dim: 1 input_dim: 1 input_dim: 8 input_dim: 8
     layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 3 } }
