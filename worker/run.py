@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -37,8 +38,7 @@ def main(job_id: int, attempt: int, parent_pid: int) -> None:
     if job is None or job.attempt != attempt or job.status != Status.RUNNING:
         return
     log_to(storage.logs / f"job-{job_id}.txt", settings.log_level)
-    if settings.nice:
-        os.nice(settings.nice)
+    step_back(settings.nice)
     lease = Lease(database, job_id, attempt, lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s)
 
     def close(_signal: int, _frame: FrameType | None) -> None:
@@ -119,6 +119,15 @@ def _end(record: Callable[[], None]) -> None:
             log.exception("the end could not be recorded; trying again in %s s", pause_s)
             time.sleep(pause_s)
     record()
+
+
+def step_back(nice: int) -> None:
+    """Leaves the cores to others first. On Linux desktops the scheduler groups processes by session, and weighs a run,
+    which leads a session of its own, by its group's niceness only."""
+    if nice:
+        os.nice(nice)
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def log_to(path: Path, level: str) -> None:
