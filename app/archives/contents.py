@@ -19,7 +19,7 @@ from app.archives.lists import MAX_LIST_BYTES, looks_like_list
 from app.archives.paths import NESTED_ARCHIVE, SYSTEM_FILE
 from app.archives.server_folder import read_folder
 from app.archives.streams import Unpacked, decompressed
-from app.archives.table import PictureTable, TextEntry
+from app.archives.table import OtherEntry, PictureTable
 from app.archives.tar_headers import read_tar
 from app.archives.zip_directory import read_zip
 
@@ -43,6 +43,7 @@ class Contents:
     unpacked_bytes: int
     split_folders: dict[str, str]
     lists: tuple[str, ...] = ()  # text files in the archive that look like lists of `path label`
+    databases: tuple[str, ...] = ()  # folders in the archive that are LMDBs, "." for its top
 
     @property
     def skipped_count(self) -> int:
@@ -58,6 +59,7 @@ class Contents:
             "unpacked_bytes": self.unpacked_bytes,
             "split_folders": self.split_folders,
             "lists": list(self.lists),
+            "databases": list(self.databases),
         }
 
 
@@ -104,7 +106,7 @@ def describe(
 ) -> tuple[Contents, ClassFolders]:
     """Contents and class folders of a table; raises ArchiveError when there is no picture in a class folder.
 
-    With `lists`, which may give the labels, pictures need not be in class folders.
+    With `lists`, which may give the labels, or LMDBs, pictures need not be in class folders.
     """
     if table.entries == 0:
         raise ArchiveError("The archive is empty; expected one folder of pictures per class.")
@@ -117,7 +119,7 @@ def describe(
             per_class[number] += count
         else:
             outside += count
-    if not (lists and outside):
+    if not (lists and outside) and not table.databases:
         _refuse_unusable(table, found, outside)
     skipped = dict(table.skipped)
     if outside and found.names:
@@ -132,6 +134,7 @@ def describe(
         unpacked_bytes=table.unpacked_bytes,
         split_folders=found.split_folders,
         lists=lists,
+        databases=tuple(entry.path.rpartition("/")[0] or "." for entry in table.databases),
     )
     return contents, found
 
@@ -146,7 +149,7 @@ def _lists(path: Path, kind: Kind, table: PictureTable) -> tuple[str, ...]:
         return tuple(text.path for text in table.texts if looks_like_list(_start_of(file.fileno(), text)))
 
 
-def _start_of(descriptor: int, text: TextEntry) -> bytes:
+def _start_of(descriptor: int, text: OtherEntry) -> bytes:
     if text.entry[2] > MAX_LIST_BYTES:
         return b""
     try:

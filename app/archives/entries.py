@@ -10,6 +10,7 @@ import lzma
 import os
 import struct
 import zlib
+from typing import BinaryIO
 
 from app.archives.limits import MAX_XZ_MEMORY
 from app.archives.tar_headers import STORED_RAW
@@ -17,6 +18,7 @@ from app.archives.zip_directory import BZIP2, DEFLATED, LZMA, STORED
 
 _LOCAL_HEADER_BYTES = 30
 _NAME_GUESS_BYTES = 160
+_PIECE_BYTES = 1024 * 1024
 
 
 class DamagedEntry(Exception):
@@ -39,6 +41,37 @@ def read_picture(descriptor: int, offset: int, packed: int, size: int, method: i
     if len(raw) < packed:
         raw = os.pread(descriptor, packed, offset + start)
     return _unpack(raw, packed, size, method, checksum)
+
+
+def copy_entry(descriptor: int, out: BinaryIO, offset: int, packed: int, size: int, method: int, checksum: int) -> None:
+    """Writes one entry to `out` piece by piece, for files that are too large for memory; raises DamagedEntry."""
+    start = offset
+    if method != STORED_RAW:
+        header = os.pread(descriptor, _LOCAL_HEADER_BYTES, offset)
+        if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
+            raise DamagedEntry("damaged in the archive (no local header)")
+        start += _LOCAL_HEADER_BYTES + sum(struct.unpack_from("<2H", header, 26))
+    if method not in (STORED_RAW, STORED, DEFLATED):
+        raise DamagedEntry("packed in a way that is not supported for large files")
+    inflater = zlib.decompressobj(-15) if method == DEFLATED else None
+    written = crc = done = 0
+    try:
+        while done < packed:
+            data = os.pread(descriptor, min(_PIECE_BYTES, packed - done), start + done)
+            if not data:
+                raise DamagedEntry("cut off in the archive")
+            done += len(data)
+            while data:
+                piece = inflater.decompress(data, _PIECE_BYTES) if inflater else data
+                data = inflater.unconsumed_tail if inflater else b""
+                written, crc = written + len(piece), zlib.crc32(piece, crc)
+                if written > size:
+                    raise DamagedEntry(f"damaged in the archive (unpacks to more than the stated {size:,} bytes)")
+                out.write(piece)
+    except zlib.error as error:
+        raise DamagedEntry(f"damaged in the archive ({error})") from None
+    if written != size or (method != STORED_RAW and crc != checksum):
+        raise DamagedEntry("damaged in the archive (wrong size or checksum)")
 
 
 def _unpack(raw: bytes, packed: int, size: int, method: int, checksum: int) -> bytes:

@@ -8,13 +8,13 @@ characters are in that language. Nothing here knows about archives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 _SAMPLE_BYTES = 32_768
 _WESTERN = frozenset("éâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜñÑáíóúßüÇÁÂÀãÃÊËÈÍÎÏÓÔÒõÕÚÛÙýÝøØœŒŠšŽžðÐþÞ")
 
 
-def guess_encoding(names: Sequence[bytes]) -> str:
+def guess_encoding(names: Iterable[bytes]) -> str:
     """The Python codec that makes most sense of all `names` together; "cp437" (decodes anything) when none does."""
     sample = _sample(names)
     if not sample or _decodes(sample, "utf-8"):
@@ -24,7 +24,7 @@ def guess_encoding(names: Sequence[bytes]) -> str:
     return best if scores[best] > 0.3 else "cp437"
 
 
-def _sample(names: Sequence[bytes]) -> list[bytes]:
+def _sample(names: Iterable[bytes]) -> list[bytes]:
     """Distinct folder and file names with bytes above 127, up to `_SAMPLE_BYTES`."""
     parts: dict[bytes, None] = {}
     total = 0

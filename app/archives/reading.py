@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.archives.contents import Contents, describe, read_table
-from app.archives.entries import DamagedEntry, read_picture
+from app.archives.entries import DamagedEntry, copy_entry, read_picture
 from app.archives.kind import Kind, archive_kind
 from app.archives.lists import MAX_LIST_BYTES
 from app.archives.server_folder import read_folder
@@ -80,6 +80,19 @@ class OpenTable:
                 with self.data_path.open("rb") as file:
                     return read_picture(file.fileno(), *text.entry)
         return None
+
+    def copy_database(self, folder: str, out: BinaryIO) -> bool:
+        """Writes the data.mdb of an LMDB in the archive to `out`; False when there is none in `folder`."""
+        for database in self.table.databases:
+            if (database.path.rpartition("/")[0] or ".") == folder:
+                with self.data_path.open("rb") as file:
+                    copy_entry(file.fileno(), out, *database.entry)
+                return True
+        return False
+
+    def view_databases(self) -> tuple[str, ...]:
+        """The folders of the archive that are LMDBs."""
+        return tuple(database.path.rpartition("/")[0] or "." for database in self.table.databases)
 
     def everything(self) -> Archive:
         """All pictures, in class folders or not, without labels."""

@@ -27,8 +27,8 @@ _MAX_TEXTS = 100
 
 
 @dataclass(frozen=True)
-class TextEntry:
-    """A text file of the archive, which may be a list of labels; `entry` is what `read_picture` needs."""
+class OtherEntry:
+    """A file that is no picture but of use: a list of labels, an LMDB. `entry` is what `read_picture` needs."""
 
     path: str
     entry: tuple[int, int, int, int, int]
@@ -37,6 +37,7 @@ class TextEntry:
 @dataclass(frozen=True)
 class Folder:
     parts: tuple[str, ...]
+    prefix: str  # of the paths inside, without "./" and doubled slashes
     is_junk: bool
 
 
@@ -54,7 +55,8 @@ class PictureTable:
     skipped: dict[str, int] = field(default_factory=dict)
     unpacked_bytes: int = 0
     entries: int = 0
-    texts: list[TextEntry] = field(default_factory=list)  # the first hundred
+    texts: list[OtherEntry] = field(default_factory=list)  # the first hundred
+    databases: list[OtherEntry] = field(default_factory=list)  # data.mdb files, the first hundred
     _names: bytearray = field(default_factory=bytearray)
     _name_ends: array[int] = field(default_factory=lambda: array("Q"))
     _folder_ids: dict[str, int] = field(default_factory=dict)
@@ -82,7 +84,13 @@ class PictureTable:
             reason = f"larger than {MAX_PICTURE_BYTES // 2**20} MB"
         if reason is not None:
             if name.rpartition(".")[2].lower() in LIST_SUFFIXES and len(self.texts) < _MAX_TEXTS:
-                self.texts.append(TextEntry(listed(path), (offset, packed, size, method, checksum)))
+                self.texts.append(
+                    OtherEntry(listed(self.folders[folder_id].prefix + name), (offset, packed, size, method, checksum))
+                )
+            if name == "data.mdb" and len(self.databases) < _MAX_TEXTS:
+                self.databases.append(
+                    OtherEntry(listed(self.folders[folder_id].prefix + name), (offset, packed, size, method, checksum))
+                )
             return self.skip(reason)
         self.folder.append(folder_id)
         self.offset.append(offset)
@@ -90,7 +98,7 @@ class PictureTable:
         self.size.append(size)
         self.method.append(method)
         self.checksum.append(checksum)
-        self._add_name(path)
+        self._add_name(self.folders[folder_id].prefix + name)
         return None
 
     def add_folder(self, path: str) -> None:
@@ -158,6 +166,6 @@ class PictureTable:
             if len(self.folders) >= MAX_FOLDERS:
                 raise ArchiveError(f"Refused: more than {MAX_FOLDERS:,} folders (at {shown(entry)}).")
             self._folder_of[parts] = len(self.folders)
-            self.folders.append(Folder(parts, is_junk_folder(parts)))
+            self.folders.append(Folder(parts, "".join(f"{part}/" for part in parts), is_junk_folder(parts)))
         self._folder_ids[folder_path] = self._folder_of[parts]
         return self._folder_of[parts]

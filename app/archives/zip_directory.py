@@ -59,7 +59,7 @@ class _Entry:
 def read_zip(file: BinaryIO) -> PictureTable:
     """The pictures of a zip file; raises ArchiveError for damaged and hostile ones."""
     directory = find_directory(file)
-    encoding = guess_encoding([entry.raw_name for entry in _entries(directory, only_undeclared=True)])
+    encoding = guess_encoding(entry.raw_name for entry in _entries(directory, only_undeclared=True))
     table = PictureTable()
     starts, ends = array("Q"), array("Q")
     for entry in _entries(directory):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +155,16 @@ def _manifest(
 
 
 def _sources(spec: BuildSpec, listing: Listing) -> list[dict[str, Any]]:
-    sources = [Source(spec.archive, spec.filename, spec.within)]
-    splits: list[str | None] = [None]
-    if spec.lists is None:
-        sources += [*spec.more, *spec.whole_splits.values()]
-        splits += [None] * len(spec.more) + list(spec.whole_splits)
+    first = Source(spec.archive, spec.filename, spec.within)
+    if spec.databases is not None:
+        folders = [spec.databases.train, *spec.databases.whole_splits.values()]
+        sources = [replace(first, within=folder) for folder in folders]
+        splits: list[str | None] = [None, *spec.databases.whole_splits]
+    elif spec.lists is not None:
+        sources, splits = [first], [None]
+    else:
+        sources = [first, *spec.more, *spec.whole_splits.values()]
+        splits = [None, *(None for _ in spec.more), *spec.whole_splits]
     return [
         {
             "filename": source.filename,

@@ -20,6 +20,7 @@ from worker.datasets.augment import altered
 from worker.datasets.class_means import ClassSums, sums_by_class
 from worker.datasets.encode import datum, encode
 from worker.datasets.fingerprint import fingerprints
+from worker.datasets.lmdb_source import LMDB_VALUE, read_value
 from worker.datasets.preprocess import ImageError, Picture, load_picture
 from worker.datasets.spec import Augmentation, Encoding
 
@@ -103,6 +104,8 @@ class EncodingJob:
         return done
 
     def _read(self, part: int, path: bytes | None, entry: list[int]) -> bytes:
+        if path is not None and entry[3] == LMDB_VALUE:
+            return read_value(self.data_paths[part], path)
         descriptor = self._descriptor(part)
         if path is None:
             return read_picture(descriptor, *entry)

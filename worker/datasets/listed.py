@@ -29,31 +29,18 @@ class ListedPictures:
         self._labels: list[str] = []
         self._find = _finder(self.archive)
         self._opened = opened
-        names = None if lists.labels is None else read_names(self._read(lists.labels))
+        names = None if lists.labels is None else read_names(read_text(opened, lists.labels))
         for given, split in ((lists.train, to_divide), *((g, SPLITS.index(s)) for s, g in lists.whole_splits.items())):
             self._take(given, split)
-        self.classes, number_of = _classes(self._labels, names)
+        self.classes, number_of = classes_of(self._labels, names)
         self._drop_unknown(number_of)
         self.label = [number_of[label] for label in self._labels]
-
-    def _read(self, given: str | Path) -> bytes:
-        """A list in the archive by its path, or a file beside it."""
-        if isinstance(given, Path):
-            return given.read_bytes()
-        try:
-            data = self._opened.text(given)
-        except DamagedEntry as error:
-            raise DatasetError(f"The list {given} is {error}.") from None
-        if data is None:
-            known = ", ".join(text.path for text in self._opened.table.texts[:10]) or "none"
-            raise DatasetError(f"There is no list {given} in the archive; its text files: {known}.")
-        return data
 
     def _take(self, given: str | Path, split: int) -> None:
         name = str(given).rpartition("/")[2]
         folder = given.rpartition("/")[0] if isinstance(given, str) else ""
         taken = len(self.rows)
-        for line in read_list(self._read(given)):
+        for line in read_list(read_text(self._opened, given)):
             if not isinstance(line, Line):
                 self._leave_out(f"{name}, line {line}", "names no picture and label")
                 continue
@@ -79,6 +66,20 @@ class ListedPictures:
     def _leave_out(self, what: str, why: str) -> None:
         if len(self.left_out) < _MAX_LEFT_OUT:
             self.left_out.append((what, why))
+
+
+def read_text(opened: OpenTable, given: str | Path) -> bytes:
+    """A list in the archive by its path, or a file beside it."""
+    if isinstance(given, Path):
+        return given.read_bytes()
+    try:
+        data = opened.text(given)
+    except DamagedEntry as error:
+        raise DatasetError(f"The list {given} is {error}.") from None
+    if data is None:
+        known = ", ".join(text.path for text in opened.table.texts[:10]) or "none"
+        raise DatasetError(f"There is no list {given} in the archive; its text files: {known}.")
+    return data
 
 
 def _finder(archive: Archive) -> Callable[[str, str], int | None]:
@@ -122,7 +123,7 @@ def _common_folders(archive: Archive) -> list[str]:
     return ["/".join(common[:depth]) for depth in range(len(common), 0, -1)]
 
 
-def _classes(labels: list[str], names: list[str] | None) -> tuple[list[str], dict[str, int]]:
+def classes_of(labels: list[str], names: list[str] | None) -> tuple[list[str], dict[str, int]]:
     """The names of the classes in order, and the class of each label."""
     found = set(labels)
     is_numbered = all(label.isascii() and label.isdigit() for label in found)

@@ -7,21 +7,23 @@ that are divided; sources that are a whole split (another folder for validation 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.archives import Archive, ArchiveError, OpenTable, open_table
+from app.archives import Archive, ArchiveError, Contents, OpenTable, open_table
+from app.archives.lists import read_names
 from app.archives.reading import ENTRY
 from app.split import SPLITS
 from worker.datasets.errors import DatasetError
-from worker.datasets.listed import ListedPictures
-from worker.datasets.spec import BuildSpec, Lists, Source
+from worker.datasets.listed import ListedPictures, classes_of, read_text
+from worker.datasets.lmdb_source import read_database
+from worker.datasets.spec import BuildSpec, Databases, Lists, Source
 
 Rows = NDArray[np.int64]
 TO_DIVIDE = -1
@@ -38,12 +40,31 @@ PICTURE = np.dtype(
 )
 
 
+class Paths(Protocol):
+    def path_bytes(self, row: int) -> bytes: ...
+
+
+class Part(Protocol):
+    """A file that pictures come from: an archive, a folder, an LMDB."""
+
+    @property
+    def data_path(self) -> Path: ...
+    @property
+    def contents(self) -> Contents: ...
+    @property
+    def table(self) -> Paths: ...
+    @property
+    def names_on_disk(self) -> dict[int, bytes] | None: ...
+    def entries(self, rows: Rows) -> NDArray[Any]: ...
+    def path_on_disk(self, row: int) -> bytes | None: ...
+
+
 @dataclass(frozen=True)
 class Listing:
     """`label`, `split` and `part` have one value per picture."""
 
     classes: list[str]
-    archives: list[Archive]
+    archives: Sequence[Part]
     label: NDArray[np.int32]
     split: NDArray[np.int8]  # index in SPLITS, or TO_DIVIDE
     part: NDArray[np.uint16]  # index in archives
@@ -95,6 +116,10 @@ class Listing:
 @contextmanager
 def open_listing(spec: BuildSpec, spool_dir: Path) -> Iterator[Listing]:
     """Opens and checks every source of `spec`; compressed tars are unpacked into `spool_dir` for as long as needed."""
+    if spec.databases is not None:
+        with open_table(spec.archive, spec.filename, spool_dir) as opened:
+            yield listing_of_databases(spec.databases, opened, spool_dir)
+        return
     if spec.lists is not None:
         with open_table(spec.archive, spec.filename, spool_dir) as opened:
             yield listing_of_lists(spec.lists, opened)
@@ -125,6 +150,33 @@ def listing_of_lists(lists: Lists, opened: OpenTable) -> Listing:
         part=np.zeros(len(listed.rows), np.uint16),
         row=np.array(listed.rows, np.int64),
         left_out=tuple(listed.left_out),
+    )
+
+
+def listing_of_databases(databases: Databases, opened: OpenTable, spool_dir: Path) -> Listing:
+    """The pictures of Caffe LMDBs, with the labels that they carry."""
+    parts = []
+    splits = [TO_DIVIDE, *(SPLITS.index(split) for split in databases.whole_splits)]
+    for folder in (databases.train, *databases.whole_splits.values()):
+        parts.append(read_database(opened, folder, spool_dir))
+    labels = [str(label) for part in parts for label in part.labels.tolist()]
+    names = None if databases.labels is None else read_names(read_text(opened, databases.labels))
+    classes, number_of = classes_of(labels, names)
+    label = np.array([number_of.get(label, -1) for label in labels], np.int32)
+    keep = np.flatnonzero(label >= 0)
+    lengths = [len(part.labels) for part in parts]
+    row = np.concatenate([np.arange(length) for length in lengths])
+    return Listing(
+        classes=classes,
+        archives=parts,
+        label=label[keep],
+        split=np.repeat(np.array(splits, np.int8), lengths)[keep],
+        part=np.repeat(np.arange(len(parts), dtype=np.uint16), lengths)[keep],
+        row=row[keep],
+        left_out=tuple(
+            (f"label {name}", "not among the names of the classes") for name in set(labels) - set(number_of)
+        ),
+        prefixes=("",) * len(parts),
     )
 
 

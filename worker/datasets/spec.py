@@ -45,6 +45,23 @@ class Lists:
 
 
 @dataclass(frozen=True)
+class Databases:
+    """Caffe LMDBs in place of class folders: folders in the archive that hold a data.mdb, "." for its top.
+
+    `labels` names class 0, 1, …; without it, the numbers name themselves.
+    """
+
+    train: str
+    val: str | None = None
+    test: str | None = None
+    labels: str | Path | None = None
+
+    @property
+    def whole_splits(self) -> dict[str, str]:
+        return {split: given for split, given in (("val", self.val), ("test", self.test)) if given is not None}
+
+
+@dataclass(frozen=True)
 class Augmentation:
     """`copies` altered copies of each training picture; each alteration is drawn evenly from its range."""
 
@@ -103,6 +120,7 @@ class BuildSpec:
     val: Source | None = None
     test: Source | None = None
     lists: Lists | None = None  # instead of class folders, `within`, `more`, `val` and `test`
+    databases: Databases | None = None  # instead of all those
     min_per_class: int = 1
     max_per_class: int | None = None
     augmentation: Augmentation | None = None
@@ -120,7 +138,8 @@ class BuildSpec:
     @property
     def fixed_splits(self) -> tuple[str, ...]:
         """Splits that the percentages do not make, because a folder or a list of their own does."""
-        return tuple(self.lists.whole_splits if self.lists else self.whole_splits)
+        given = self.databases or self.lists
+        return tuple(given.whole_splits if given else self.whole_splits)
 
 
 @dataclass(frozen=True)

@@ -129,12 +129,12 @@ def test_forged_sizes_neither_hang_nor_fill_memory(data: bytes, message: str, tm
     path = tmp_path / "pictures.tar"
     path.write_bytes(data + tar_bytes(classes()))
     tracemalloc.start()
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ArchiveError, match=message):
         inspect(path, "pictures.tar")
     assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
     tracemalloc.stop()
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "tar.bz2", "tar.xz"])
@@ -203,3 +203,10 @@ def test_sparse_files_and_volume_labels_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "pictures.tar"
     path.write_bytes(tar_bytes(classes(member("label", kind=b"V"))))
     assert inspect(path, "pictures.tar").skipped == {"a kind of entry that is not supported": 1}
+
+
+def test_paths_that_start_with_a_dot_are_listed_without_it(tmp_path: Path) -> None:
+    path = tmp_path / "pictures.tar"
+    path.write_bytes(tar_bytes([member("./cats/1.png"), member(".//dogs/./1.png")]))
+    with open_archive(path, "pictures.tar", tmp_path) as archive:
+        assert [archive.table.path(row) for row in range(2)] == ["cats/1.png", "dogs/1.png"]
