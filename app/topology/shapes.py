@@ -157,6 +157,7 @@ def _outcome(layer: Layer, kind: LayerType, bottoms: tuple[Shape, ...]) -> Outco
     _check_values(layer.options)
     outcome = kind.rule(layer.options, bottoms)
     _check_sizes(outcome)
+    _check_filled(layer.options, kind, outcome.weights)
     return replace(outcome, remarks=(*outcome.remarks, *_ineffective(layer.options, kind)))
 
 
@@ -179,8 +180,8 @@ def _check_numbers(layer: Layer, kind: LayerType) -> None:
 
 def _check_values(message: Message) -> None:
     """Refuse nan and inf, which text_format reads, and fillers that do not exist."""
-    if isinstance(message, caffe_pb2.FillerParameter) and message.type not in FILLERS:
-        raise LayerFault(f'unknown filler "{message.type}"; expected one of {", ".join(sorted(FILLERS))}', "type")
+    if isinstance(message, caffe_pb2.FillerParameter):
+        _check_filler(message)
     for descriptor, value in message.ListFields():
         if descriptor.type == FieldDescriptor.TYPE_FLOAT:
             for number in value if isinstance(value, Iterable) else (value,):
@@ -189,6 +190,35 @@ def _check_values(message: Message) -> None:
         elif descriptor.type == FieldDescriptor.TYPE_MESSAGE and descriptor.name not in ("include", "exclude", "blobs"):
             for part in (value,) if isinstance(value, Message) else value:
                 _check_values(part)
+
+
+def _check_filler(filler: caffe_pb2.FillerParameter) -> None:
+    if filler.type not in FILLERS:
+        raise LayerFault(f'unknown filler "{filler.type}"; expected one of {", ".join(sorted(FILLERS))}', "type")
+    if filler.type == "uniform" and filler.min > filler.max:
+        raise LayerFault(f"uniform filler: min {filler.min:g} is larger than max {filler.max:g}", "min")
+    if filler.type == "gaussian" and filler.std < 0:
+        raise LayerFault(f"gaussian filler: std {filler.std:g} is negative", "std")
+
+
+def _check_filled(options: caffe_pb2.LayerParameter, kind: LayerType, weights: tuple[Shape, ...]) -> None:
+    """Fillers that need a certain shape: bilinear a square kernel, those that count inputs at least one axis."""
+    if not kind.options or not weights:
+        return
+    given = getattr(options, kind.options)
+    for name, shape in zip(_filled_in_order(given), weights, strict=False):
+        if not given.HasField(name):
+            continue
+        filler = getattr(given, name).type
+        if filler == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
+            raise LayerFault(f"bilinear filler: expected a square kernel, found {as_text(shape)}", name)
+        if not shape and filler not in ("constant", "uniform"):
+            raise LayerFault(f"{filler} filler: expected an array, found one number", name)
+
+
+def _filled_in_order(given: Message) -> list[str]:
+    fields = [field.name for field in given.DESCRIPTOR.fields]
+    return [name for name in ("weight_filler", "filler", "bias_filler") if name in fields]
 
 
 def _check_sizes(outcome: Outcome) -> None:

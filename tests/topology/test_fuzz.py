@@ -119,23 +119,56 @@ def test_any_net_of_random_layers_is_answered(seed: int) -> None:
     thrown("\n".join(random_layer(draw, index) for index in range(draw.randint(1, 12))), size=draw.choice([1, 8, 33]))
 
 
+FILLERS = [
+    "",
+    *(f'type: "{name}"' for name in ("constant", "gaussian", "uniform", "xavier", "msra", "positive_unitball")),
+]
+FILLERS += [
+    'type: "bilinear"',
+    'type: "gaussian" std: 0.1 sparse: 2',
+    'type: "xavier" variance_norm: AVERAGE',
+    "value: 0.5",
+]
 STEPS = [
-    'type: "Convolution" convolution_param {{ num_output: {a} kernel_size: {b} pad: {c} stride: {d} }}',
-    'type: "Convolution" convolution_param {{ num_output: 4 kernel_size: {b} param_ }} param {{ name: "shared{b}" }}',
-    'type: "Deconvolution" convolution_param {{ num_output: {a} kernel_size: {b} }}',
-    'type: "Pooling" pooling_param {{ pool: AVE kernel_size: {b} stride: {d} }}',
-    'type: "InnerProduct" inner_product_param {{ num_output: {a} }}',
+    'type: "Convolution" convolution_param { num_output: @a kernel_size: @b pad: @c stride: @d weight_filler { @f } }',
+    'type: "Convolution" convolution_param { num_output: 4 kernel_size: @b } param { name: "shared@b" }',
+    'type: "Convolution" convolution_param { num_output: @a kernel_h: @b kernel_w: @c dilation: @d bias_filler { @f } }',
+    'type: "Deconvolution" convolution_param { num_output: @a kernel_size: @b weight_filler { @f } bias_filler { @f } }',
+    'type: "Pooling" pooling_param { pool: AVE kernel_size: @b stride: @d pad: @c }',
+    'type: "Pooling" pooling_param { kernel_size: @b stride: @d round_mode: FLOOR }',
+    'type: "Pooling" pooling_param { pool: AVE global_pooling: true }',
+    'type: "InnerProduct" inner_product_param { num_output: @a weight_filler { @f } }',
+    'type: "InnerProduct" inner_product_param { num_output: @a axis: @b transpose: true bias_filler { @f } }',
+    'type: "LRN" lrn_param { local_size: 3 norm_region: WITHIN_CHANNEL }',
     'type: "LRN"',
     'type: "BatchNorm"',
-    'type: "Scale" scale_param {{ bias_term: true }}',
-    'type: "PReLU"',
-    'type: "Dropout"',
-    'type: "Tile" tile_param {{ tiles: {d} }}',
+    'type: "BatchNorm" batch_norm_param { use_global_stats: true }',
+    'type: "Scale" scale_param { bias_term: true filler { @f } bias_filler { @f } }',
+    'type: "Scale" scale_param { axis: 1 num_axes: @b }',
+    'type: "Scale" scale_param { num_axes: 0 filler { @f } }',
+    'type: "Bias" bias_param { filler { @f } }',
+    'type: "PReLU" prelu_param { filler { @f } }',
+    'type: "PReLU" prelu_param { channel_shared: true }',
+    'type: "MVN" mvn_param { across_channels: true }',
+    'type: "Dropout" dropout_param { dropout_ratio: 0.@a }',
+    'type: "Sigmoid"',
+    'type: "BNLL"',
+    'type: "AbsVal"',
+    'type: "ELU"',
+    'type: "Exp" exp_param { scale: 0.01 }',
+    'type: "Threshold" threshold_param { threshold: 0.@a }',
+    'type: "Tile" tile_param { axis: @b tiles: @d }',
     'type: "Split"',
-    'type: "Flatten"',
-    'type: "Power" power_param {{ power: 2 }}',
-    'type: "Eltwise" bottom: "{other}"',
-    'type: "Concat" bottom: "{other}"',
+    'type: "Flatten" flatten_param { axis: @b }',
+    'type: "Reshape" reshape_param { shape { dim: 0 dim: -1 } }',
+    'type: "Reduction" reduction_param { axis: @b operation: MEAN }',
+    'type: "Slice" slice_param { slice_point: @a } top: "rest@a"',
+    'type: "Power" power_param { power: 2 shift: 0.1 }',
+    'type: "Softmax" softmax_param { axis: @b }',
+    'type: "Eltwise" bottom: "@o"',
+    'type: "Eltwise" bottom: "@o" eltwise_param { operation: MAX }',
+    'type: "Concat" bottom: "@o"',
+    'type: "Concat" bottom: "@o" concat_param { axis: -1 }',
 ]
 
 
@@ -143,8 +176,11 @@ def random_net(draw: random.Random) -> str:
     """A net that is right more often than not: layers on the blobs of earlier ones, then a classifier."""
     blobs, lines = ["data"], []
     for index in range(draw.randint(1, 10)):
-        numbers = {name: draw.randint(1, 4) for name in "abcd"}
-        step = draw.choice(STEPS).replace("param_ ", "").format(**numbers, other=blobs[-1])
+        step = draw.choice(STEPS).replace("@o", blobs[-1])
+        for name in "abcd":
+            step = step.replace(f"@{name}", str(draw.randint(1, 4)))
+        while "@f" in step:
+            step = step.replace("@f", draw.choice(FILLERS), 1)
         in_place = draw.random() < 0.2 and blobs[-1] != "data"
         bottom = draw.choice(blobs[-2:])
         top = bottom if in_place else f"b{index}"
