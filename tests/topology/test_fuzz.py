@@ -120,20 +120,14 @@ def test_any_net_of_random_layers_is_answered(seed: int) -> None:
 
 
 FILLERS = [
-    "",
-    *(f'type: "{name}"' for name in ("constant", "gaussian", "uniform", "xavier", "msra", "positive_unitball")),
-]
-FILLERS += [
-    'type: "bilinear"',
-    'type: "gaussian" std: 0.1 sparse: 2',
-    'type: "xavier" variance_norm: AVERAGE',
-    "value: 0.5",
+    *("", "value: 0.5", 'type: "gaussian" std: 0.1 sparse: 2', 'type: "xavier" variance_norm: AVERAGE'),
+    *(f'type: "{name}"' for name in ("gaussian", "uniform", "xavier", "msra", "positive_unitball", "bilinear")),
 ]
 STEPS = [
     'type: "Convolution" convolution_param { num_output: @a kernel_size: @b pad: @c stride: @d weight_filler { @f } }',
     'type: "Convolution" convolution_param { num_output: 4 kernel_size: @b } param { name: "shared@b" }',
-    'type: "Convolution" convolution_param { num_output: @a kernel_h: @b kernel_w: @c dilation: @d bias_filler { @f } }',
-    'type: "Deconvolution" convolution_param { num_output: @a kernel_size: @b weight_filler { @f } bias_filler { @f } }',
+    'type: "Convolution" convolution_param { num_output: @a kernel_h: @b kernel_w: @c dilation: @d }',
+    'type: "Deconvolution" convolution_param { num_output: @a kernel_size: @b bias_filler { @f } }',
     'type: "Pooling" pooling_param { pool: AVE kernel_size: @b stride: @d pad: @c }',
     'type: "Pooling" pooling_param { kernel_size: @b stride: @d round_mode: FLOOR }',
     'type: "Pooling" pooling_param { pool: AVE global_pooling: true }',
