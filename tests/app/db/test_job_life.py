@@ -245,7 +245,7 @@ def test_no_order_of_verbs_leads_astray() -> None:
         run_state_machine_as_test(
             JobLife,
             settings=settings(
-                max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
             ),
         )
         database.close()
