@@ -74,7 +74,7 @@ def check(text: str, channels: int, height: int, width: int, classes: int, batch
     """The report on a text for images of this size and this many classes."""
     report = Report()
     images = _Images(channels, height, width, batch_size)
-    if min(*images.shape, classes) < 1 or count(images.shape) > MOST_ELEMENTS:
+    if min(*images.shape, classes) < 1 or max(count(images.shape), classes) > MOST_ELEMENTS:
         sizes = f"{as_text(images.shape)}, {classes} classes"
         report.errors.append(Issue(1, 1, f"expected positive sizes that fit into memory, found {sizes}"))
         return report

@@ -158,6 +158,7 @@ def test_a_net_that_shrinks_to_nothing_is_remarked() -> None:
     [
         *((0, 8, 8, 10, 1), (3, 0, 8, 10, 1), (3, 8, -1, 10, 1), (3, 8, 8, 0, 1), (3, 8, 8, 10, 0)),
         (3, 10**7, 10**7, 10, 1),
+        (3, 8, 8, 10**12, 1),
     ],
 )
 def test_sizes_that_are_none_are_refused(sizes: tuple[int, ...]) -> None:
