@@ -32,7 +32,7 @@ from app.storage import Storage
 from app.web import ROOT
 
 GRACE_S = 30.0  # for a training to write a snapshot
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0  # a busy machine; a web process that ends is noticed at once
 RESTART_PAUSES_S = (0.5, 1, 2, 5, 10, 30)
 STEADY_AFTER_S = 60.0
 

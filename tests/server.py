@@ -19,7 +19,7 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 PASSWORD = "correct horse battery"
-PATIENCE_S = 120.0
+PATIENCE_S = 200.0
 QUICK = {"TRAINYARD_LEASE_S": "15", "TRAINYARD_HEARTBEAT_S": "1"}
 
 

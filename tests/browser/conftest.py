@@ -130,7 +130,11 @@ def shot(page: Page, name: str) -> None:
     if not folder:
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
+    before = page.viewport_size or WIDE
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({"width": before["width"], "height": max(before["height"], min(height, 6_000))})
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.wait_for_timeout(400)
-        page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
+        page.wait_for_timeout(500)
+        page.screenshot(path=Path(folder) / f"{name}-{scheme}.png")
+    page.set_viewport_size(before)
