@@ -1,4 +1,4 @@
-"""Users, their sessions and API tokens, and the attempts to sign in. Hashing is in `app/security.py`."""
+"""Users, their sessions and API tokens, and the attempts to sign in. Hashing is in `app/security/`."""
 
 from __future__ import annotations
 

@@ -274,7 +274,9 @@ def _fail_dependents(session: Session, job_id: int) -> None:
         reason += f": {awaited.error}"
     waiting = select(Job.id).where(Job.waits_for_id == job_id, Job.status == Status.QUEUED)
     for dependent_id in session.scalars(waiting).all():
-        _update(session, (Job.id == dependent_id, Job.status == Status.QUEUED), **_ended(Status.FAILED), error=reason)
+        queued = (Job.id == dependent_id, Job.status == Status.QUEUED)
+        if _update(session, queued, **_ended(Status.FAILED), error=reason):
+            _fail_dependents(session, dependent_id)
 
 
 def _fail_forsaken(session: Session) -> None:

@@ -204,8 +204,7 @@ class JobLife(RuleBasedStateMachine):
     def _fail_waiting_for(self, job_id: int) -> None:
         for other_id, other in self.expected.items():
             if other.waits_for == job_id and other.status == Status.QUEUED:
-                self._to(other_id, Status.FAILED)
-                other.stop = False
+                self._end(other_id, Status.FAILED)
 
     def _lost(self, job_id: int) -> Status:
         job = self.expected[job_id]
