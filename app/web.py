@@ -1,6 +1,7 @@
 """What every page and API file shares: dependencies, templates, redirects, and the two kinds of refusal.
 
-Who somebody is and whether a request may change anything is decided in `app/security/gate.py`; here it is only passed on.
+Who somebody is and whether a request may change anything is decided in `app/security/gate.py`; it is only passed on
+here.
 """
 
 from __future__ import annotations

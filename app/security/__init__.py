@@ -1,1 +1,1 @@
-"""Who may come in and what they may do: the gate in front of every route, passwords, accounts, sessions, tokens, CSRF."""
+"""Who may come in: the gate in front of every route, passwords, accounts, sessions, tokens, CSRF, sign-in attempts."""

@@ -4,8 +4,8 @@ Without a session or an API token there are only sign-in, set-up, health and sta
 something and is not authenticated by an API token must carry the CSRF token and come from one of our own pages. The
 gate is plain ASGI: it passes event streams and 50 GB bodies through untouched.
 
-Passwords are in `app/security/passwords.py`, attempts in `app/security/sign_in.py`, sessions and tokens in `app/security/sessions.py`, the search
-for the CSRF token in `app/security/csrf.py`.
+Passwords are in `passwords.py`, attempts in `sign_in.py`, sessions and tokens in `sessions.py`, the search for the CSRF
+token in `csrf.py`, all beside this file.
 """
 
 from __future__ import annotations
