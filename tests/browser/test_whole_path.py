@@ -14,6 +14,13 @@ from tests.browser.conftest import PATIENCE_MS, shot
 MINUTES_MS = 4 * PATIENCE_MS
 
 
+DELETE_ALL_UPLOADS = """async () => {
+  const headers = { "X-CSRF-Token": document.querySelector("meta[name=csrf-token]").content };
+  const { items } = await (await fetch("/api/v1/uploads")).json();
+  for (const upload of items) await fetch(`/api/v1/uploads/${upload.id}`, { method: "DELETE", headers });
+}"""
+
+
 def points(page: Page) -> int:
     """How many points the loss chart has drawn."""
     return int(
@@ -56,6 +63,8 @@ def test_a_new_user_trains_tests_and_downloads_a_model(page: Page, picture: Path
 
 def use_the_sample(page: Page) -> None:
     page.goto("/uploads")
+    page.evaluate(DELETE_ALL_UPLOADS)  # what the tests before this one have left
+    page.reload()
     shot(page, "uploads-empty")
     page.get_by_role("button", name=re.compile("sample")).click()
     page.wait_for_url("**/uploads/*")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -381,7 +380,28 @@ def test_real_digits_give_a_dataset_of_the_size_of_the_case_study(tmp_path: Path
     }
     assert result.skipped_count == 0
     assert result.mean == pytest.approx([33.785], abs=0.001)
-    assert max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) < 600_000
+
+
+def test_a_build_of_real_digits_stays_small(tmp_path: Path) -> None:
+    """The largest process of a build that runs in a process of its own, in kB."""
+    code = f"""
+        import resource
+        from dataclasses import replace
+        from pathlib import Path
+        from app.preprocessing import Channels
+        from tests.worker.datasets.test_build import spec_of
+        from worker.datasets.build import build
+
+        if __name__ == "__main__":
+            spec = spec_of(Path({str(real_data() / "mnist-test.zip")!r}), out_dir=Path({str(tmp_path / "dataset")!r}),
+                           channels=Channels.GRAY, width=28, height=28)
+            build(replace(spec, processes=2), lambda progress: None, lambda: False)
+            print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, cwd=Path.cwd()
+    )
+    assert int(done.stdout.split()[-1]) < 500_000
 
 
 def test_archive_errors_are_dataset_errors(tmp_path: Path) -> None:
