@@ -48,10 +48,8 @@ def check_entry(path: str) -> None:
     """Raises ArchiveError for a name that no archiver writes: NUL characters, or longer than a path can be."""
     if "\0" in path:
         raise ArchiveError(f"Refused: the entry {shown(path)} has a NUL character in its name.")
-    if len(path) > MAX_NAME_BYTES or path.count("/") > MAX_NAME_BYTES // 16:
+    if len(path) > MAX_NAME_BYTES:
         raise ArchiveError(f"Refused: the entry {shown(path)} has a name of {len(path):,} characters.")
-    if path in ("..", "") or path.startswith("/") or _DRIVE.match(path):
-        safe_folder(path, path)
 
 
 def is_junk_folder(parts: tuple[str, ...]) -> bool:

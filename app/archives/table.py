@@ -58,6 +58,7 @@ class PictureTable:
     texts: list[OtherEntry] = field(default_factory=list)  # the first hundred
     databases: list[OtherEntry] = field(default_factory=list)  # data.mdb files, the first hundred
     _names: bytearray = field(default_factory=bytearray)
+    _name_hashes: array[int] = field(default_factory=lambda: array("q"))
     _name_ends: array[int] = field(default_factory=lambda: array("Q"))
     _folder_ids: dict[str, int] = field(default_factory=dict)
     _folder_of: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -75,7 +76,9 @@ class PictureTable:
                 f"Refused: the entry {shown(path)} would grow from {packed:,} to {size:,} bytes; "
                 f"at most {BOMB_ENTRY_RATIO} times is allowed."
             )
-        folder_path, _, name = path.rpartition("/")
+        folder_path, slash, name = path.rpartition("/")
+        if not slash or not folder_path:  # the whole path is what could lead outside
+            safe_folder(path, path)
         folder_id = self._folder_id(folder_path, path)
         if self.folders[folder_id].is_junk:
             return self.skip(SYSTEM_FILE)
@@ -132,7 +135,7 @@ class PictureTable:
 
     def keep_last_of_same_name(self) -> None:
         """Drops all but the last of the pictures that share one path, as unpacking would."""
-        hashes = np.fromiter((hash(self.path_bytes(row)) for row in range(len(self))), np.int64, len(self))
+        hashes = np.frombuffer(self._name_hashes, np.int64)
         _, first_from_end = np.unique(hashes[::-1], return_index=True)
         if len(first_from_end) == len(self):
             return
@@ -147,15 +150,17 @@ class PictureTable:
         for name in ("folder", "offset", "packed", "size", "method", "checksum"):
             column: array[int] = getattr(self, name)
             setattr(self, name, array(column.typecode, (column[row] for row in rows)))
-        self._names, self._name_ends = bytearray(), array("Q")
+        self._names, self._name_ends, self._name_hashes = bytearray(), array("Q"), array("q")
         for path in paths:
             self._add_name(path)
 
     def _add_name(self, path: str) -> None:
-        self._names += path.encode("utf-8") if path.isascii() and path.isprintable() else listed(path).encode("utf-8")
+        name = (path if path.isascii() and path.isprintable() else listed(path)).encode()
+        self._names += name
         if len(self._names) > MAX_NAMES_BYTES:
             raise ArchiveError(f"Refused: the names of the entries take more than {MAX_NAMES_BYTES:,} bytes.")
         self._name_ends.append(len(self._names))
+        self._name_hashes.append(hash(name))
 
     def _folder_id(self, folder_path: str, entry: str) -> int:
         known = self._folder_ids.get(folder_path)

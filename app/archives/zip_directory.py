@@ -13,7 +13,8 @@ import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from functools import cached_property
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -42,9 +43,13 @@ class Directory:
     entries: int
     shift: int
 
+    @cached_property
+    def encoding(self) -> str:
+        """The codec of names whose entries do not declare one."""
+        return guess_encoding(entry.raw_name for entry in _entries(self, only_undeclared=True))
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+
+class _Entry(NamedTuple):
     raw_name: bytes
     name: str | None  # None: non-ASCII bytes without a declared encoding
     flags: int
@@ -59,11 +64,10 @@ class _Entry:
 def read_zip(file: BinaryIO) -> PictureTable:
     """The pictures of a zip file; raises ArchiveError for damaged and hostile ones."""
     directory = find_directory(file)
-    encoding = guess_encoding(entry.raw_name for entry in _entries(directory, only_undeclared=True))
     table = PictureTable()
     starts, ends = array("Q"), array("Q")
     for entry in _entries(directory):
-        name = _decoded(entry, encoding)
+        name = _decoded(entry, directory)
         _refuse_hostile(entry, name)
         start = entry.offset + directory.shift
         starts.append(start)
@@ -75,7 +79,7 @@ def read_zip(file: BinaryIO) -> PictureTable:
         else:
             table.count_entry(name)
             table.skip(f"packed by {_METHOD_NAMES.get(entry.method, f'method {entry.method}')}, which is not supported")
-    _refuse_overlaps(directory, starts, ends, encoding)
+    _refuse_overlaps(directory, starts, ends)
     table.keep_last_of_same_name()
     return table
 
@@ -171,8 +175,8 @@ def _declared_name(raw: bytes, flags: int, extra: bytes) -> str | None:
     return None
 
 
-def _decoded(entry: _Entry, encoding: str) -> str:
-    name = entry.name if entry.name is not None else entry.raw_name.decode(encoding, "replace")
+def _decoded(entry: _Entry, directory: Directory) -> str:
+    name = entry.name if entry.name is not None else entry.raw_name.decode(directory.encoding, "replace")
     # Archivers on Windows that predate .NET 4.6.1 wrote "\" between folders.
     return name.replace("\\", "/") if "\\" in name else name
 
@@ -204,7 +208,7 @@ def _refuse_hostile(entry: _Entry, name: str) -> None:
         raise ArchiveError(f"Refused: the entry {shown(name)} is {kind}; only files and folders are taken.")
 
 
-def _refuse_overlaps(directory: Directory, starts: array[int], ends: array[int], encoding: str) -> None:
+def _refuse_overlaps(directory: Directory, starts: array[int], ends: array[int]) -> None:
     """Entries that share bytes are how a 42 kB file unpacks to 5 GB (Fifield 2019)."""
     if not starts:
         return
@@ -217,7 +221,7 @@ def _refuse_overlaps(directory: Directory, starts: array[int], ends: array[int],
         return
     row = int(order[bad[0]])
     entry = next(entry for index, entry in enumerate(_entries(directory)) if index == row)
-    name = shown(_decoded(entry, encoding))
+    name = shown(_decoded(entry, directory))
     if bad[0] == len(order) - 1:
         raise ArchiveError(f"The zip file is damaged: the entry {name} reaches beyond the data of the file.")
     raise ArchiveError(f"Refused: the entry {name} overlaps the next one; no archiver writes that.")

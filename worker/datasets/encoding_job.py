@@ -44,7 +44,7 @@ class EncodingTask:
 
 @dataclass
 class Encoded:
-    """The pictures of a task that could be read: `index` are their places in the task, `ends` their ends in `data`."""
+    """The pictures of a task that could be read; `index` are their places in the task."""
 
     index: list[int] = field(default_factory=list)
     data: list[bytes] = field(default_factory=list)  # serialized Datums

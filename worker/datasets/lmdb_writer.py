@@ -31,10 +31,10 @@ class LmdbWriter:
                 str(folder), map_size=_FIRST_MAP_BYTES, sync=False, metasync=False, max_dbs=0, readahead=False
             )
 
-    def append(self, value: bytes) -> None:
-        self._batch.append((b"%08d" % self.count, value))
-        self.count += 1
-        self._batch_bytes += len(value)
+    def append(self, values: list[bytes]) -> None:
+        self._batch += [(b"%08d" % number, value) for number, value in enumerate(values, start=self.count)]
+        self.count += len(values)
+        self._batch_bytes += sum(map(len, values))
         if self._batch_bytes >= _BATCH_BYTES:
             self._commit()
 
@@ -56,8 +56,7 @@ class LmdbWriter:
         while self._batch:
             try:
                 with self._full_disk_as_such(), self._env.begin(write=True) as transaction:
-                    for key, value in self._batch:
-                        transaction.put(key, value, append=True, dupdata=False)
+                    transaction.cursor().putmulti(self._batch, append=True)
             except lmdb.MapFullError:
                 self._env.set_mapsize(self._env.info()["map_size"] * 2)
             else:

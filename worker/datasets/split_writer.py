@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from array import array
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +27,7 @@ class SplitWriter:
     def __init__(self, folder: Path, split: str, listing: Listing, skipped: SkippedFile) -> None:
         self._folder, self._split, self._listing, self._skipped = folder, split, listing, skipped
         self._per_class = np.zeros(len(listing.classes), np.int64)
-        self._index = {
-            name: array("Q") for name in ("label", "width", "height", "stored_bytes", "list_offset", "digest")
-        }
-        self._fingerprints: list[NDArray[np.uint64]] = []
-        self._copies: list[NDArray[np.uint16]] = []
+        self._index: list[NDArray[Any]] = []
         self._digest = hashlib.sha256()
         self._list_bytes = 0
         with ExitStack() as stack:
@@ -42,31 +37,29 @@ class SplitWriter:
 
     def add(self, order: Order, encoded: Encoded) -> None:
         """`order` is that of the task which `encoded` answers."""
-        for place, index in enumerate(encoded.index):
-            row = int(order.rows[index])
-            label = int(self._listing.label[row])
-            self._lmdb.append(encoded.data[place])
-            self._digest.update(encoded.digests[place] + label.to_bytes(4, "little"))
-            line = b"%s %d\n" % (self._listing.path_bytes(row), label)
-            self._list.write(line)
-            self._add_to_index(label, *encoded.sizes[place], encoded.stored_bytes[place], encoded.digests[place])
-            self._list_bytes += len(line)
-            self._per_class[label] += 1
-        self._copies.append(order.copies[encoded.index])
-        self._fingerprints.append(encoded.fingerprints)
+        for place, reason in encoded.skipped:
+            self._skipped.add(self._listing.path(int(order.rows[place])), reason)
         self._skipped.notes += encoded.notes
-        for index, reason in encoded.skipped:
-            self._skipped.add(self._listing.path(int(order.rows[index])), reason)
+        if not encoded.index:
+            return
+        rows = order.rows[encoded.index]
+        labels = self._listing.label[rows]
+        digests = np.frombuffer(b"".join(encoded.digests), np.uint8).reshape(-1, 32)
+        self._digest.update(np.hstack([digests, labels.astype("<u4").view(np.uint8).reshape(-1, 4)]).tobytes())
+        self._per_class += np.bincount(labels, minlength=len(self._per_class))
+        self._lmdb.append(encoded.data)
+        index = np.zeros(len(rows), INDEX_DTYPE)
+        index["label"], index["stored_bytes"], index["copy"] = labels, encoded.stored_bytes, order.copies[encoded.index]
+        index["width"], index["height"] = np.array(encoded.sizes).T
+        index["digest"] = digests[:, :8].copy().view("<u8").ravel()
+        index["fingerprint"] = encoded.fingerprints
+        index["list_offset"] = self._write_list(rows, labels)
+        self._index.append(index)
 
     def finish(self) -> tuple[SplitCounts, bytes]:
         """The counts, and the digest of pixels and labels in order."""
         self._lmdb.finish()
-        index = np.zeros(self._lmdb.count, INDEX_DTYPE)
-        for name, values in self._index.items():
-            index[name] = np.frombuffer(values, np.uint64)
-        if self._fingerprints:
-            index["fingerprint"] = np.concatenate(self._fingerprints)
-            index["copy"] = np.concatenate(self._copies)
+        index = np.concatenate(self._index) if self._index else np.zeros(0, INDEX_DTYPE)
         np.save(self._folder / f"{self._split}.index.npy", index)
         return SplitCounts(self._lmdb.count, self._per_class.tolist()), self._digest.digest()
 
@@ -78,17 +71,16 @@ class SplitWriter:
     ) -> None:
         self._stack.close()
 
-    def _add_to_index(self, label: int, width: int, height: int, stored_bytes: int, digest: bytes) -> None:
-        values = {
-            "label": label,
-            "width": width,
-            "height": height,
-            "stored_bytes": stored_bytes,
-            "list_offset": self._list_bytes,
-            "digest": int.from_bytes(digest[:8], "little"),
-        }
-        for name, value in values.items():
-            self._index[name].append(value)
+    def _write_list(self, rows: NDArray[np.int64], labels: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Writes the lines of the pictures; gives the offset of each."""
+        path_bytes = self._listing.path_bytes
+        lines = [
+            b"%s %d\n" % (path_bytes(row), label) for row, label in zip(rows.tolist(), labels.tolist(), strict=True)
+        ]
+        self._list.write(b"".join(lines))
+        ends = self._list_bytes + np.cumsum([len(line) for line in lines])
+        self._list_bytes = int(ends[-1])
+        return np.concatenate([ends[:1] - len(lines[0]), ends[:-1]])
 
 
 class SkippedFile:

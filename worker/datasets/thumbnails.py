@@ -18,6 +18,7 @@ from worker.datasets.processes import pool
 
 SIDE = 32
 _TASK_PICTURES = 256
+_FEW_PICTURES = 500
 
 
 def thumbnails(
@@ -27,8 +28,8 @@ def thumbnails(
     tasks = [numbers[start : start + _TASK_PICTURES] for start in range(0, len(numbers), _TASK_PICTURES)]
     job = ThumbnailJob(lmdb_dir)
     found = []
-    if len(tasks) == 1:  # not worth a process
-        return job.run(tasks[0])
+    if len(numbers) <= _FEW_PICTURES:  # not worth starting processes
+        return np.concatenate([job.run(task) for task in tasks])
     with pool(job, min(processes, len(tasks))) as replies:
         for reply in replies(tasks):
             found.append(reply)
