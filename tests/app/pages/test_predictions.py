@@ -30,7 +30,7 @@ def test_the_form_offers_every_snapshot_and_takes_the_last(
     model = model_with_snapshots(database, storage, (1.0, 2.0, 2.5))
     page = client.get(f"/models/{model.id}/predictions").text
     assert re.findall(r'<option value="([^"]+)"', page) == ["last", "2.50", "2", "1"]
-    assert "last (now epoch 2.50)" in page
+    assert "last (epoch 2.50)" in page
     assert "No picture was tested yet" in page
 
 
