@@ -148,7 +148,7 @@ def test_a_dataset_that_does_not_exist_is_refused(launched: Launch, database: Da
         ("prototxt", {"prototxt": LENET.replace('type: "Pooling"', 'type: "Poling"', 1)}, ("Line", "Poling")),
         ("prototxt", {"prototxt": LENET.replace('bottom: "pool1"', 'bottom: "pool9"')}, ("Line", "pool9")),
         ("prototxt", {"prototxt": LENET.replace("kernel_size: 5", "kernel_size: 55", 1)}, ("Line", "55")),
-        ("topology", {"topology": "alexnet"}, ("pool5: kernel_size 3 exceeds its input 1×1",)),
+        ("topology", {"topology": "alexnet"}, ("pool2: kernel_size 3 exceeds its input 2×2",)),
         ("crop_size", {"crop_size": 227}, ("28 × 28", "227")),
         ("batch_size", {"batch_size": 7001}, ("7,000", "7,001")),
         ("batch_size", {"batch_size": [64, 9000]}, ("7,000", "9,000")),

@@ -60,14 +60,14 @@ class Watch:
         return [complaint for complaint in self.complaints if not any(part in complaint for part in self.expected)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that nobody has ever signed in to."""
     with serving(tmp_path_factory.mktemp("browser") / "home", TRAINYARD_ADMIN_PASSWORD="") as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=machine.chromium(), args=ARGUMENTS)
@@ -75,7 +75,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def signed_in(site: Server, chromium: Browser) -> Any:
     """The cookies of the administrator, who made the account as the first visitor does."""
     context = chromium.new_context(base_url=site.url, viewport=WIDE)
