@@ -88,7 +88,6 @@ def change_password(username: str) -> None:
     """Set a user's password anew; signs the user out everywhere."""
     from app.security.accounts import find_user, set_password
     from app.security.passwords import hash_password, password_fault
-    from app.security.sessions import close_other_sessions
 
     password = _asked_password()
     with _database() as (_, database):
@@ -102,7 +101,6 @@ def change_password(username: str) -> None:
         password_hash = hash_password(password)
         with database.write() as session:
             set_password(session, user.id, password_hash)
-            close_other_sessions(session, user.id, kept_id=0)
     typer.echo(f"The password of {username} is changed.")
 
 
