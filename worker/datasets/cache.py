@@ -23,6 +23,7 @@ from app.topology import caffe_pb2
 from worker.datasets.errors import DatasetError
 from worker.datasets.preprocess import pixels_bgr
 from worker.datasets.processes import pool
+from worker.datasets.small_files import decode_plain
 from worker.datasets.spec import available_processes
 
 _TASK_PICTURES = 512
@@ -140,6 +141,6 @@ class DecodingJob:
 def _pixels(datum: Any) -> NDArray[np.uint8]:
     """(H, W, C) uint8, BGR or grey."""
     if datum.encoded:
-        image = Image.open(BytesIO(datum.data))
-        return pixels_bgr(image)
+        plain = decode_plain(datum.data)
+        return pixels_bgr(plain.image if plain is not None else Image.open(BytesIO(datum.data)))
     return np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width).transpose(1, 2, 0)

@@ -14,7 +14,9 @@ from PIL import Image
 
 from app.lmdb_reader import open_lmdb
 from app.topology import caffe_pb2
+from worker.datasets.errors import DatasetError
 from worker.datasets.processes import pool
+from worker.datasets.small_files import decode_plain
 
 SIDE = 32
 _TASK_PICTURES = 256
@@ -24,7 +26,7 @@ _FEW_PICTURES = 500
 def thumbnails(
     lmdb_dir: Path, numbers: NDArray[np.int64], processes: int, look: Callable[[], None]
 ) -> NDArray[np.uint8]:
-    """(N, SIDE·SIDE) grey pixels of the pictures with these numbers; `look` is called now and then."""
+    """(N, pixels) grey pixels of the pictures with these numbers, of one size; `look` is called now and then."""
     tasks = [numbers[start : start + _TASK_PICTURES] for start in range(0, len(numbers), _TASK_PICTURES)]
     job = ThumbnailJob(lmdb_dir)
     found = []
@@ -53,17 +55,23 @@ class ThumbnailJob:
     def merge(self, replies: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         return np.concatenate(replies)
 
-    def give_up(self, task: NDArray[np.int64], _reason: str) -> NDArray[np.uint8]:
-        return np.zeros((len(task), SIDE * SIDE), np.uint8)  # correlates with nothing
+    def give_up(self, task: NDArray[np.int64], reason: str) -> NDArray[np.uint8]:
+        raise DatasetError(f"Stored pictures {task[0]:,} to {task[-1]:,} cannot be read again: {reason}.")
 
     def time_limit_s(self, _task: NDArray[np.int64]) -> float:
         return 120
 
 
 def _small(datum: Any) -> NDArray[np.uint8]:
-    if datum.encoded:
-        image: Image.Image = Image.open(io.BytesIO(datum.data))
-    else:
+    image = _decoded(datum).convert("L")
+    if max(image.size) > SIDE:
+        image = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(image).ravel()
+
+
+def _decoded(datum: Any) -> Image.Image:
+    if not datum.encoded:
         pixels = np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width)
-        image = Image.fromarray(np.ascontiguousarray(pixels[min(1, datum.channels - 1)]))
-    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)).ravel()
+        return Image.fromarray(np.ascontiguousarray(pixels[min(1, datum.channels - 1)]))
+    plain = decode_plain(datum.data)
+    return plain.image if plain is not None else Image.open(io.BytesIO(datum.data))
