@@ -1,5 +1,5 @@
 """First values of the dataset wizard, guessed from a few pictures of the upload. Nothing here decides anything: a wrong
-guess is typed over. Reading archives is in `app/archives`, the arithmetic of resizing in `worker/datasets`."""
+guess is typed over. Reading archives is in `app/archives`, the arithmetic of resizing in `app/imaging`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db import Database, Dataset, Job, JobKind, Model, Status, Sweep, User
-from app.preprocessing import Channels, MeanMode, Preprocessing, ResizeMode
+from app.preprocessing import MeanMode, Preprocessing
 from app.queue import Queue
 from app.schemas.models import NewModel
 from app.solver.spec import SolverSpec
@@ -61,9 +61,7 @@ class DatasetFacts:
 
     @classmethod
     def of(cls, dataset: Dataset) -> DatasetFacts:
-        options, is_built = dataset.options, dataset.status == Status.DONE
-        own = Preprocessing(Channels(dataset.channels), dataset.width, dataset.height,
-                            ResizeMode(options.get("resize_mode", ResizeMode.SQUASH)))  # fmt: skip
+        options, own, is_built = dataset.options, dataset.preprocessing, dataset.status == Status.DONE
         if is_built:
             return cls(len(dataset.classes), dataset.count("train"), own, is_built=True)
         if dataset.upload is None:
@@ -173,8 +171,7 @@ def _original(session: Session, form: NewModel) -> Found | None:
 
 
 def _preprocessing(form: NewModel, dataset: Dataset, facts: DatasetFacts) -> Preprocessing:
-    own = facts.preprocessing
-    full = form.preprocessing(own.channels, own.width, own.height, own.resize_mode)
+    full = form.preprocessing(facts.preprocessing)
     if full.mean is MeanMode.PIXEL and facts.is_built:
         full = replace(full, mean_values=tuple(float(value) for value in dataset.result.get("mean", ())))
     return full

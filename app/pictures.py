@@ -1,6 +1,6 @@
 """Pictures that people send or look at, one at a time: may it be tested, and how does a browser show it.
 
-What the network sees is made by `worker/datasets/preprocess.py` alone; here a picture is only opened and made small.
+What the network sees is made by `app/imaging` alone; here a picture is only opened and made small.
 """
 
 from __future__ import annotations

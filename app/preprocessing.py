@@ -2,7 +2,7 @@
 
 Made with the dataset (channels, size, resize mode), completed by the model form (mean, scale, crop, mirror), saved
 with both, and used by training, evaluation, prediction, exports and downloads. Only the value lives here; the
-arithmetic on pixels is in `worker/datasets/preprocess.py` and, per batch, in `worker/engine`.
+arithmetic on pixels is in `app/imaging` and, per batch, in `worker/engine`.
 
 The order of operations is Caffe's: decode → channels → resize to width × height → crop (random in training, central
 otherwise) → mirror (training only) → subtract the mean → multiply by the scale. Colour inputs are in BGR order.
@@ -10,9 +10,13 @@ otherwise) → mirror (training only) → subtract the mean → multiply by the 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
+
+Color = tuple[int, int, int]  # red, green, blue
 
 
 class Channels(StrEnum):
@@ -46,6 +50,7 @@ class Preprocessing:
     width: int
     height: int
     resize_mode: ResizeMode = ResizeMode.SQUASH
+    fill_color: Color | None = None  # of the borders that fill and half crop leave; None: noise
     mean: MeanMode = MeanMode.NONE
     mean_values: tuple[float, ...] = ()  # per channel in 0–255, BGR; filled when mean is "pixel"
     scale: float = 1.0
@@ -66,7 +71,11 @@ class Preprocessing:
         return self.channels.number, self.input_height, self.input_width
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"mean_values": list(self.mean_values), "channel_order": self.channel_order}
+        return asdict(self) | {
+            "mean_values": list(self.mean_values),
+            "channel_order": self.channel_order,
+            "fill_color": color_text(self.fill_color) if self.fill_color else None,
+        }
 
     @property
     def channel_order(self) -> str:
@@ -79,9 +88,27 @@ class Preprocessing:
             width=int(values["width"]),
             height=int(values["height"]),
             resize_mode=ResizeMode(values.get("resize_mode", ResizeMode.SQUASH)),
+            fill_color=color_of(values["fill_color"]) if values.get("fill_color") else None,
             mean=MeanMode(values.get("mean", MeanMode.NONE)),
             mean_values=tuple(float(value) for value in values.get("mean_values", ())),
             scale=float(values.get("scale", 1.0)),
             crop_size=int(values["crop_size"]) if values.get("crop_size") else None,
             mirror=bool(values.get("mirror", False)),
         )
+
+
+def color_of(text: str) -> Color:
+    """(red, green, blue) of “#rrggbb”; raises ValueError for anything else."""
+    if not re.fullmatch("#[0-9a-fA-F]{6}", text):
+        raise ValueError(f"expected a colour like #ff8000, found {text!r}")
+    red, green, blue = bytes.fromhex(text[1:])
+    return red, green, blue
+
+
+def fill_color_of(options: Mapping[str, Any]) -> Color | None:
+    """Of a dataset's options; None when the borders are noise."""
+    return color_of(options["fill_color"]) if options.get("fill") == "color" else None
+
+
+def color_text(color: Color) -> str:
+    return f"#{bytes(color).hex()}"

@@ -11,12 +11,11 @@ from sqlalchemy import select
 from app.archives import ArchiveError
 from app.db import Database, Dataset, Job, Upload
 from app.dropped import read_dropped
-from app.preprocessing import Channels, ResizeMode
+from app.imaging.copies import Augmentation
 from app.queue import Queue
 from app.settings import Settings
 from app.storage import Storage
 from worker.datasets.build import BuildProgress, BuildResult, BuildSpec, BuildStopped, DatasetError, build
-from worker.datasets.spec import Augmentation
 from worker.lease import Lease
 from worker.outcome import Outcome, Refusal
 
@@ -48,7 +47,7 @@ def build_dataset(settings: Settings, database: Database, storage: Storage, leas
 
 
 def spec_of(dataset: Dataset, upload: Upload, settings: Settings, storage: Storage) -> BuildSpec:
-    options = dataset.options
+    options, how = dataset.options, dataset.preprocessing
     return BuildSpec(
         archive=storage.upload_file(upload.id),
         filename=upload.filename,
@@ -57,33 +56,19 @@ def spec_of(dataset: Dataset, upload: Upload, settings: Settings, storage: Stora
         train_percent=float(options["train_percent"]),
         val_percent=float(options["val_percent"]),
         test_percent=float(options["test_percent"]),
-        channels=Channels(dataset.channels),
-        width=dataset.width,
-        height=dataset.height,
-        resize_mode=ResizeMode(options["resize_mode"]),
+        channels=how.channels,
+        width=how.width,
+        height=how.height,
+        resize_mode=how.resize_mode,
+        fill_color=how.fill_color,
         encoding=options["encoding"],
         jpeg_quality=int(options.get("jpeg_quality", 90)),
         seed=int(options["seed"]),
         min_per_class=int(options.get("min_per_class", 1)),
         max_per_class=options.get("max_per_class"),
-        augmentation=augmentation_of(options.get("augmentation")),
+        augmentation=Augmentation.from_options(options.get("augmentation")),
         drop=read_dropped(storage.dataset_dir(dataset.id)),
         processes=settings.cores,
-    )
-
-
-def augmentation_of(chosen: dict[str, Any] | None) -> Augmentation | None:
-    """The form says percent, the builder shares."""
-    if not chosen:
-        return None
-    return Augmentation(
-        copies=int(chosen["copies"]),
-        rotation_degrees=float(chosen["rotation"]),
-        shift_x=float(chosen["shift_x"]) / 100,
-        shift_y=float(chosen["shift_y"]) / 100,
-        zoom_out=float(chosen["zoom_out"]) / 100,
-        zoom_in=float(chosen["zoom_in"]) / 100,
-        mirror=bool(chosen["mirror"]),
     )
 
 

@@ -13,6 +13,7 @@ from app.db.base import Record, now
 from app.db.job import Job
 from app.db.status import Status
 from app.db.upload import Upload
+from app.preprocessing import Channels, Preprocessing, ResizeMode, fill_color_of
 
 
 class Dataset(Record):
@@ -39,6 +40,12 @@ class Dataset(Record):
     user: Mapped[User | None] = relationship(lazy="joined")
     upload: Mapped[Upload | None] = relationship(lazy="joined")
     job: Mapped[Job] = relationship(lazy="joined")
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Its part: channels, size, and how a picture comes to it."""
+        mode = ResizeMode(self.options.get("resize_mode", ResizeMode.SQUASH))
+        return Preprocessing(Channels(self.channels), self.width, self.height, mode, fill_color_of(self.options))
 
     @property
     def status(self) -> Status:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from pydantic import (
 )
 
 from app.db import Model, Snapshot
-from app.preprocessing import Channels, MeanMode, Preprocessing, ResizeMode
+from app.preprocessing import MeanMode, Preprocessing
 from app.schemas.fields import decimal, found, lines, one_line, refusal, whole
 from app.schemas.lists import any_number, plain, several
 from app.solver.spec import (
@@ -180,10 +181,9 @@ class NewModel(SolverFields):
             )
         return value
 
-    def preprocessing(self, channels: Channels, width: int, height: int, resize_mode: ResizeMode) -> Preprocessing:
+    def preprocessing(self, own: Preprocessing) -> Preprocessing:
         """The dataset's part completed by the form's; mean values are filled when the dataset has them."""
-        return Preprocessing(channels=channels, width=width, height=height, resize_mode=resize_mode, mean=self.mean,
-                             scale=self.scale, crop_size=self.crop_size, mirror=self.mirror)  # fmt: skip
+        return replace(own, mean=self.mean, scale=self.scale, crop_size=self.crop_size, mirror=self.mirror)
 
 
 class ModelChanges(BaseModel):

@@ -17,6 +17,7 @@ import numpy as np
 
 from app.archives import ArchiveError
 from app.checkup import write_checkup
+from app.preprocessing import color_text
 from app.split import SPLITS, percent_problem
 from app.version import VERSION
 from worker.datasets.checkup import check_up
@@ -24,14 +25,13 @@ from worker.datasets.errors import BuildStopped, DatasetError
 from worker.datasets.listing import Listing, open_listing, without_small_classes
 from worker.datasets.mean import channel_means, mean_image, write_mean
 from worker.datasets.progress import Reporter
-from worker.datasets.spec import Augmentation, BuildProgress, BuildResult, BuildSpec, Source, SplitCounts
+from worker.datasets.spec import BuildProgress, BuildResult, BuildSpec, Source, SplitCounts
 from worker.datasets.split import divide, with_copies, without
 from worker.datasets.split_writer import SkippedFile
 from worker.datasets.workplace import MANIFEST, workplace
 from worker.datasets.writing import write_splits
 
 __all__ = [
-    "Augmentation",
     "BuildProgress",
     "BuildResult",
     "BuildSpec",
@@ -132,6 +132,7 @@ def _manifest(
             "width": spec.width,
             "height": spec.height,
             "resize_mode": spec.resize_mode,
+            "fill_color": color_text(spec.fill_color) if spec.fill_color else None,
         },
         "percents": dict(zip(("train", "val", "test"), spec.percents, strict=True)),
         "seed": spec.seed,

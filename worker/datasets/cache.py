@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.imaging.preprocess import pixels_bgr
+from app.imaging.small_files import decode_plain
 from app.lmdb_reader import open_lmdb
 from app.topology import caffe_pb2
 from worker.datasets.errors import DatasetError
-from worker.datasets.preprocess import pixels_bgr
 from worker.datasets.processes import pool
-from worker.datasets.small_files import decode_plain
 from worker.datasets.spec import available_processes
 
 _TASK_PICTURES = 512

@@ -15,14 +15,14 @@ from PIL import Image
 
 from app.archives.entries import DamagedEntry, read_picture
 from app.archives.server_folder import read_file
-from app.preprocessing import Channels, ResizeMode
-from worker.datasets.augment import altered
+from app.imaging.copies import Augmentation, altered
+from app.imaging.preprocess import ImageError, Picture, load_picture
+from app.preprocessing import Preprocessing
 from worker.datasets.class_means import ClassSums, sums_by_class
 from worker.datasets.encode import datum, encode
 from worker.datasets.fingerprint import fingerprints
 from worker.datasets.lmdb_source import LMDB_VALUE, read_value
-from worker.datasets.preprocess import ImageError, Picture, load_picture
-from worker.datasets.spec import Augmentation, Encoding
+from worker.datasets.spec import Encoding
 
 _STARTS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8"}
 
@@ -61,10 +61,7 @@ class Encoded:
 @dataclass
 class EncodingJob:
     data_paths: list[Path]
-    channels: Channels
-    width: int
-    height: int
-    resize_mode: ResizeMode
+    preprocessing: Preprocessing
     encoding: Encoding
     jpeg_quality: int
     augmentation: Augmentation | None = None
@@ -77,7 +74,7 @@ class EncodingJob:
         for index, (label, part, copy, seed, *entry) in enumerate(task.pictures.tolist()):
             try:
                 source = self._read(part, task.paths[index] if task.paths else None, entry)
-                picture = load_picture(source, self.channels, self.width, self.height, self.resize_mode)
+                picture = load_picture(source, self.preprocessing)
             except (DamagedEntry, ImageError) as error:
                 done.skipped.append((index, str(error)))
                 continue
@@ -122,7 +119,7 @@ class EncodingJob:
 
     def _as_it_is(self, source: bytes, picture: Picture) -> bytes | None:
         """The source file when it is what would be stored anyway: nothing is lost by encoding again, nor time."""
-        raw_bytes = picture.image.width * picture.image.height * self.channels.number
+        raw_bytes = picture.image.width * picture.image.height * self.preprocessing.channels.number
         if not picture.is_source or len(source) > 1.1 * raw_bytes + 300:
             return None
         return source if source.startswith(_STARTS.get(self.encoding, b"none")) else None

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from app.preprocessing import Channels, ResizeMode
+from app.imaging.copies import Augmentation
+from app.preprocessing import Channels, Color, Preprocessing, ResizeMode
 
 Phase = Literal["scanning", "encoding", "mean", "finishing"]
 Encoding = Literal["png", "jpeg", "raw"]
@@ -62,36 +63,6 @@ class Databases:
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """`copies` altered copies of each training picture; each alteration is drawn evenly from its range."""
-
-    copies: int = 1
-    rotation_degrees: float = 0.0  # 0–180, to either side
-    shift_x: float = 0.0  # share of the width, 0–0.5, to either side
-    shift_y: float = 0.0
-    zoom_out: float = 1.0  # 0.5–1
-    zoom_in: float = 1.0  # 1–2
-    mirror: bool = False  # every second copy, left to right
-
-    def problem(self) -> str | None:
-        """What is wrong with the values; None when they can be used."""
-        ranges = {
-            "copies": (self.copies, 1, 20),
-            "rotation": (self.rotation_degrees, 0, 180),
-            "horizontal shift": (self.shift_x, 0, 0.5),
-            "vertical shift": (self.shift_y, 0, 0.5),
-            "zoom out": (self.zoom_out, 0.5, 1),
-            "zoom in": (self.zoom_in, 1, 2),
-        }
-        for name, (value, low, high) in ranges.items():
-            if not low <= value <= high:
-                return f"Augmentation: {name} must be {low} to {high}; found {value}."
-        if (self.rotation_degrees, self.shift_x, self.shift_y, self.zoom_out, self.zoom_in) == (0, 0, 0, 1, 1):
-            return None if self.mirror else "Augmentation: choose at least one alteration, or no copies."
-        return None
-
-
-@dataclass(frozen=True)
 class BuildSpec:
     """One dataset. The percentages add up to 100; `seed` decides the split and the order.
 
@@ -111,6 +82,7 @@ class BuildSpec:
     width: int
     height: int
     resize_mode: ResizeMode = ResizeMode.SQUASH
+    fill_color: Color | None = None  # of the borders that fill and half crop leave; None: noise
     encoding: Encoding = "png"
     seed: int = 1
     processes: int = field(default_factory=available_processes)
@@ -125,6 +97,10 @@ class BuildSpec:
     max_per_class: int | None = None
     augmentation: Augmentation | None = None
     drop: frozenset[str] = frozenset()  # paths, as the lists hold them, that are left out after the division
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return Preprocessing(self.channels, self.width, self.height, self.resize_mode, self.fill_color)
 
     @property
     def percents(self) -> tuple[float, float, float]:

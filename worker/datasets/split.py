@@ -7,13 +7,13 @@ tar.gz of the same folders give the same dataset.
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.imaging.copies import copy_seed
 from app.split import SPLITS, class_problem, split_counts
 from worker.datasets.errors import DatasetError
 from worker.datasets.listing import TO_DIVIDE, Listing, Rows
@@ -34,8 +34,8 @@ class Order:
         return Order(self.rows[start:stop], self.copies[start:stop])
 
     def seed(self, place: int, listing: Listing, seed: int) -> int:
-        """What the alteration of a copy is drawn from: the dataset's seed, the path and the number of the copy."""
-        return zlib.crc32(b"%d %d " % (seed, self.copies[place]) + listing.path_bytes(int(self.rows[place])))
+        """What the alteration of the copy at `place` is drawn from."""
+        return copy_seed(seed, int(self.copies[place]), listing.path_bytes(int(self.rows[place])))
 
 
 def divide(listing: Listing, spec: BuildSpec) -> dict[str, Rows]:

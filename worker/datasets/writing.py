@@ -56,10 +56,7 @@ def write_splits(
 def _job(spec: BuildSpec, listing: Listing) -> EncodingJob:
     return EncodingJob(
         [archive.data_path for archive in listing.archives],
-        spec.channels,
-        spec.width,
-        spec.height,
-        spec.resize_mode,
+        spec.preprocessing,
         spec.encoding,
         spec.jpeg_quality,
         spec.augmentation,

@@ -1,6 +1,6 @@
 """From uint8 pixels to a net's input: crop, mirror, mean, scale, in Caffe's order, per batch and on the device.
 
-Decoding and resizing were done when the dataset was made (`worker/datasets/preprocess.py`); which images make a batch
+Decoding and resizing were done when the dataset was made (`app/imaging`); which images make a batch
 is decided in `loader.py`.
 """
 

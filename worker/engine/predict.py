@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from app.imaging.preprocess import ImageError, load_image
 from app.preprocessing import Preprocessing
 from app.topology.deploy import deploy_net
 from app.topology.errors import TopologyError
 from app.topology.net import Layer
 from app.topology.text import read
-from worker.datasets.preprocess import ImageError, load_image
 from worker.engine.activations import ActivationWriter, Histogram, LayerActivation
 from worker.engine.compile import CompiledNet, Observer, compile_net
 from worker.engine.device import set_up_device

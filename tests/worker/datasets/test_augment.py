@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 
 from app.checkup import read_checkup
+from app.imaging.copies import Augmentation, altered
 from app.lmdb_reader import open_split
 from tests.worker.datasets.pictures import gradient, noise, two_classes
 from tests.worker.datasets.test_build import caffe_pixels, make, spec_of, stored
-from worker.datasets.augment import altered
 from worker.datasets.build import DatasetError
-from worker.datasets.spec import Augmentation
 
 ALL = Augmentation(copies=2, rotation_degrees=20, shift_x=0.1, shift_y=0.1, zoom_out=0.9, zoom_in=1.2, mirror=True)
 

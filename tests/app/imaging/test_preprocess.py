@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.imaging.preprocess import ImageError, load_image, load_picture
 from app.preprocessing import Channels, Preprocessing, ResizeMode
 from tests.worker.datasets.pictures import file_of, gradient, noise, png_that_claims, with_orientation
-from worker.datasets.preprocess import ImageError, load_image, load_picture
 
 COLOR = Preprocessing(Channels.COLOR, 40, 30)
 GRAY = Preprocessing(Channels.GRAY, 40, 30)
@@ -105,7 +105,7 @@ def test_exif_orientation_is_applied(form: str, orientation: int, mode: ResizeMo
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 def test_16_bit_grey_is_scaled_from_its_full_range(form: str) -> None:
     values = (np.arange(1200).reshape(30, 40) * 54).astype(np.uint16)
-    picture = load_picture(file_of(Image.fromarray(values), form), Channels.GRAY, 40, 30, ResizeMode.SQUASH)
+    picture = load_picture(file_of(Image.fromarray(values), form), GRAY)
     assert np.array_equal(np.asarray(picture.image), np.rint(values / 257))
     assert picture.note == "16-bit grey, scaled from 0–65,535 to 0–255"
 
@@ -122,7 +122,7 @@ def test_16_bit_grey_is_scaled_from_its_full_range(form: str) -> None:
 )
 def test_float_grey_is_scaled_by_its_range(low: float, high: float, expected: tuple[int, int]) -> None:
     values = np.linspace(low, high, 1200, dtype=np.float32).reshape(30, 40)
-    picture = load_picture(file_of(Image.fromarray(values), "TIFF"), Channels.GRAY, 40, 30, ResizeMode.SQUASH)
+    picture = load_picture(file_of(Image.fromarray(values), "TIFF"), GRAY)
     loaded = np.asarray(picture.image)
     assert (loaded.flat[0], loaded.flat[-1]) == expected
     assert picture.note == "float grey, scaled by its range to 0–255"

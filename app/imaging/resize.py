@@ -12,14 +12,14 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from app.preprocessing import ResizeMode
+from app.preprocessing import Color, ResizeMode
 
-Color = tuple[int, int, int]
+MAX_SCALED_PIXELS = 64_000_000  # before cropping, for a picture that is very long and thin
 _BILINEAR = Image.Resampling.BILINEAR
 
 
-class SizeMismatch(Exception):
-    """Resizing is off and the picture has another size; the text says which."""
+class ResizeError(Exception):
+    """The picture cannot be brought to the size; the text says why."""
 
 
 def resize(
@@ -29,10 +29,13 @@ def resize(
     if image.size == (width, height):
         return image
     if mode is ResizeMode.NONE:
-        raise SizeMismatch(f"is {image.width}×{image.height}, not {width}×{height}, and resizing is off")
+        raise ResizeError(f"is {image.width}×{image.height}, not {width}×{height}, and resizing is off")
     if mode is ResizeMode.SQUASH or image.width * height == image.height * width:
         return image.resize((width, height), _BILINEAR)
-    scaled = image.resize(scaled_size(image.size, width, height, mode), _BILINEAR)
+    across, down = scaled_size(image.size, width, height, mode)
+    if across * down > MAX_SCALED_PIXELS:
+        raise ResizeError(f"is too long and thin: {across:,}×{down:,} when it is scaled, before its ends are cut off")
+    scaled = image.resize((across, down), _BILINEAR)
     cropped = _center_crop(scaled, width, height)
     return cropped if cropped.size == (width, height) else _fill(cropped, width, height, fill_color)
 

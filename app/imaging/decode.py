@@ -1,7 +1,6 @@
-"""From the bytes of a picture to pixels of the dataset's size and channels: the one place where it is done.
+"""Opens pictures of every kind and decodes them to grey or colour, with their size checked first.
 
-Dataset builds and predictions call the same function, so that a model sees at test time what it saw in training.
-Needs Pillow and NumPy only. What happens to a batch afterwards (crop, mirror, mean, scale) is in `worker/engine`.
+16-bit and float grey are scaled by their range, transparency lies on white, of an animation the first frame is taken.
 """
 
 from __future__ import annotations
@@ -9,23 +8,20 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from app.imaging.small_files import decode_plain
 from app.preprocessing import Channels, Preprocessing, ResizeMode
-from worker.datasets.resize import SizeMismatch, resize
-from worker.datasets.small_files import decode_plain
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "PPM", "WEBP", "TIFF", "GIF")
 # 64 million pixels take 256 MB while they are decoded; a JPEG is scaled down while it is decoded and may be larger.
 MAX_PIXELS = 64_000_000
 MAX_JPEG_PIXELS = 400_000_000
 
-Image.MAX_IMAGE_PIXELS = None  # checked here, before decoding and with our own message
 _ORIENTATION = 0x0112
 
 
@@ -33,26 +29,14 @@ class ImageError(Exception):
     """The picture cannot be used; the text is the reason."""
 
 
-def load_image(source: bytes | Path | BinaryIO, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """The picture as (H, W, C) uint8, BGR or grey, at the size of `preprocessing`; raises ImageError."""
-    data = source if isinstance(source, bytes) else source.read_bytes() if isinstance(source, Path) else source.read()
-    picture = load_picture(
-        data, preprocessing.channels, preprocessing.width, preprocessing.height, preprocessing.resize_mode
-    )
-    return pixels_bgr(picture.image)
+class Decoded(NamedTuple):
+    """A picture as it lies in the file: `orientation` (EXIF, 1–8) says how it must be turned."""
 
-
-def pixels_bgr(image: Image.Image) -> NDArray[np.uint8]:
-    """(H, W, C) uint8 in Caffe's channel order, from an L or RGB picture."""
-    pixels = np.asarray(image)
-    return pixels[:, :, None] if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, ::-1])
-
-
-class Picture(NamedTuple):
-    image: Image.Image  # mode L or RGB, of the wanted size
+    image: Image.Image  # mode L or RGB, a large JPEG already made smaller
+    orientation: int
     original_size: tuple[int, int]  # width, height as stored in the file
     note: str | None  # what was done to it that its owner should know
-    is_source: bool  # the file holds exactly this picture and nothing else, so it may be stored as it is
+    is_bare: bool  # the file holds exactly these pixels and nothing else
 
 
 _MODES = {Channels.GRAY: "L", Channels.COLOR: "RGB"}
@@ -61,38 +45,42 @@ _NOTES = dict.fromkeys(("I;16", "I;16L", "I;16B", "I;16N"), _16_BIT)
 _NOTES |= {mode: f"{name} grey, scaled by its range to 0–255" for mode, name in (("I", "32-bit"), ("F", "float"))}
 
 
-def load_picture(data: bytes, channels: Channels, width: int, height: int, mode: ResizeMode) -> Picture:
-    """The picture in mode L or RGB and of exactly width × height; raises ImageError."""
+# What Pillow and NumPy raise on damaged files.
+FAILURES = (
+    OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, OverflowError, EOFError, struct.error,
+    zlib.error, AttributeError, ArithmeticError, RuntimeError, MemoryError, Image.DecompressionBombError,
+)  # fmt: skip
+
+
+def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_JPEG_PIXELS) -> Decoded:
+    """The picture in the channels of `preprocessing`, not smaller than its size; raises ImageError."""
     try:
         plain = decode_plain(data)
         if plain is not None:
-            untouched = plain.image.size == (width, height) and plain.image.mode == _MODES[channels]
-            image = resize(_to_channels(plain.image, channels), width, height, mode)
-            return Picture(image, plain.image.size, None, untouched and plain.is_bare)
+            is_bare = plain.is_bare and plain.image.mode == _MODES[preprocessing.channels]
+            return Decoded(_to_channels(plain.image, preprocessing.channels), 1, plain.image.size, None, is_bare)
         image = _open(data)
         original_size = image.size
-        _refuse_flood(image)
-        _draft(image, channels, width, height, mode)
+        _refuse_flood(image, max_pixels)
+        _draft(image, preprocessing)
         image.load()
         orientation = _orientation(image)
         note = _NOTES.get(image.mode)
-        image = _to_channels(image, channels)
-        if mode is ResizeMode.SQUASH:  # turning the small picture is cheaper
-            size = (height, width) if orientation > 4 else (width, height)
-            image = _oriented(resize(image, *size, mode), orientation)
-        else:
-            image = resize(_oriented(image, orientation), width, height, mode)
-        return Picture(image, original_size, note, False)
-    except ImageError:
-        raise
-    except SizeMismatch as error:
-        raise ImageError(str(error)) from None
-    except MemoryError:
-        raise ImageError("needs too much memory to decode") from None
-    except (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, OverflowError, EOFError) as error:
-        raise ImageError(_reason(error)) from None
-    except (struct.error, zlib.error, AttributeError, ArithmeticError, RuntimeError) as error:
-        raise ImageError(_reason(error)) from None
+        return Decoded(_to_channels(image, preprocessing.channels), orientation, original_size, note, False)
+    except FAILURES as error:
+        raise refusal(error) from None
+
+
+def refusal(error: Exception) -> ImageError:
+    """What the owner of the picture is told."""
+    if isinstance(error, MemoryError):
+        return ImageError("needs too much memory to decode")
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageError("too large")
+    text = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    if "truncated" in text.lower() or isinstance(error, EOFError):
+        return ImageError(f"cut off ({text})")
+    return ImageError(f"cannot be decoded ({text})")
 
 
 def _open(data: bytes) -> Image.Image:
@@ -121,30 +109,31 @@ def _not_an_image(data: bytes) -> str:
     return "not an image, or damaged at its start"
 
 
-def _refuse_flood(image: Image.Image) -> None:
+def _refuse_flood(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
-    limit = MAX_JPEG_PIXELS if image.format in ("JPEG", "MPO") else MAX_PIXELS
+    limit = min(max_pixels, MAX_JPEG_PIXELS if image.format in ("JPEG", "MPO") else MAX_PIXELS)
     if width < 1 or height < 1:
         raise ImageError(f"has no pixels ({width}×{height})")
     if width * height > limit:
         raise ImageError(f"too large: {width}×{height}, at most {limit // 1_000_000} million pixels")
 
 
-def _draft(image: Image.Image, channels: Channels, width: int, height: int, mode: ResizeMode) -> None:
+def _draft(image: Image.Image, preprocessing: Preprocessing) -> None:
     """Lets libjpeg scale by 1/2, 1/4 or 1/8 while decoding, never below the wanted size.
 
     Three times faster on 12 megapixels, and 52 dB from scaling the whole picture (OpenCV's plain bilinear: 37 dB).
     """
     if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
         return
-    wanted = "L" if channels is Channels.GRAY else image.mode
-    if mode is ResizeMode.NONE:
+    wanted = "L" if preprocessing.channels is Channels.GRAY else image.mode
+    if preprocessing.resize_mode is ResizeMode.NONE:
         image.draft(wanted, image.size)
     else:
-        longest = max(width, height)  # the picture may still be turned
+        longest = max(preprocessing.width, preprocessing.height)  # the picture may still be turned
         image.draft(wanted, (longest, longest))
     if image.size[0] * image.size[1] > MAX_PIXELS:
-        raise ImageError(f"too large to decode to {width}×{height}: {image.size[0]}×{image.size[1]} after scaling")
+        wanted_size = f"{preprocessing.width}×{preprocessing.height}"
+        raise ImageError(f"too large to decode to {wanted_size}: {image.size[0]}×{image.size[1]} after scaling")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -156,21 +145,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # damaged EXIF data must not cost the picture
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def _oriented(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(_TURNS[orientation]) if orientation > 1 else image
 
 
 def _to_channels(image: Image.Image, channels: Channels) -> Image.Image:
@@ -209,10 +183,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     else:
         values = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-    if "truncated" in text.lower() or isinstance(error, EOFError):
-        return f"cut off ({text})"
-    return f"cannot be decoded ({text})"

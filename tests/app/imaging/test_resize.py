@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.imaging.resize import ResizeError, resize, scaled_size
 from app.preprocessing import ResizeMode
 from tests.worker.datasets.pictures import gradient, noise
-from worker.datasets.resize import SizeMismatch, resize, scaled_size
 
 
 @pytest.mark.parametrize(
@@ -80,5 +80,5 @@ def test_shrinking_averages_and_does_not_pick_pixels() -> None:
 
 
 def test_without_resizing_another_size_is_refused() -> None:
-    with pytest.raises(SizeMismatch, match=r"is 40×30, not 28×28, and resizing is off"):
+    with pytest.raises(ResizeError, match=r"is 40×30, not 28×28, and resizing is off"):
         resize(gradient(), 28, 28, ResizeMode.NONE)

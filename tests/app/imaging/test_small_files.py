@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.imaging.small_files import decode_plain
 from tests.worker.datasets.pictures import file_of, gradient, noise, png_that_claims, with_orientation
 from tests.worker.datasets.real_data import real_data
-from worker.datasets.small_files import decode_plain
 
 
 def in_parts(data: bytes) -> bytes:
