@@ -17,12 +17,35 @@ class Flip(StrEnum):
     UP_DOWN = "flipud"
     BOTH = "fliplrud"
 
+    @property
+    def is_left_right(self) -> bool:
+        return self in (Flip.LEFT_RIGHT, Flip.BOTH)
+
+    @property
+    def is_up_down(self) -> bool:
+        return self in (Flip.UP_DOWN, Flip.BOTH)
+
+    @property
+    def without_mirror(self) -> Flip:
+        return Flip.UP_DOWN if self.is_up_down else Flip.NONE
+
+    def with_mirror(self, mirror: bool) -> Flip:
+        """Also from left to right, if `mirror` says so."""
+        if not mirror or self.is_left_right:
+            return self
+        return Flip.BOTH if self.is_up_down else Flip.LEFT_RIGHT
+
 
 class QuadRotation(StrEnum):
     NONE = "none"
     BY_90 = "rot90"  # 0, 90 or 270 degrees
     BY_180 = "rot180"  # 0 or 180
     ALL = "rotall"  # 0, 90, 180 or 270
+
+    @property
+    def changes_shape(self) -> bool:
+        """Whether height and width change places."""
+        return self in (QuadRotation.BY_90, QuadRotation.ALL)
 
 
 @dataclass(frozen=True)
@@ -49,13 +72,17 @@ class Augmentation:
         return {name: str(value) if isinstance(value, StrEnum) else value for name, value in asdict(self).items()}
 
     @classmethod
+    def names(cls) -> list[str]:
+        return [field.name for field in fields(cls)]
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Augmentation:
-        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+        return cls(**{name: values[name] for name in cls.names() if name in values})
 
     def validate(self) -> dict[str, str]:
         """What is wrong, by field; empty when nothing is."""
         faults = {}
-        for name, most in _MOST.items():
+        for name, most in MOST.items():
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
                 faults[name] = f"must be a number from 0 to {most:g}"
@@ -65,7 +92,7 @@ class Augmentation:
         return faults
 
 
-_MOST = {
+MOST = {
     "rotation_degrees": 180.0, "zoom": 1.0, "shift": 0.5, "hue": 0.5, "saturation": 0.5, "brightness": 0.5,
     "contrast": 5.0, "noise": 1.0, "cutout": 1.0,
 }  # fmt: skip

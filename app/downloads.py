@@ -100,6 +100,7 @@ def info(model: Model, snapshot: Snapshot, mean_files: list[str]) -> dict[str, A
         "mean file": "mean.binaryproto" if "mean.binaryproto" in mean_files else None,
         "mean subtraction": str(preprocessing.mean),
         "preprocessing": preprocessing.to_dict(),
+        "augmentation": model.augmentation_value.to_dict(),
         "labels file": "labels.txt",
         "snapshot file": WEIGHTS,
         "snapshot epoch": snapshot.epoch,

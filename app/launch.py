@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.augmentation import Augmentation
 from app.db import Database, Dataset, Job, JobKind, Model, Status, Sweep, User
 from app.preprocessing import MeanMode, Preprocessing
 from app.queue import Queue
@@ -46,6 +47,7 @@ class Plan:
     topology_name: str
     prototxt: str
     preprocessing: Preprocessing
+    augmentation: Augmentation
     runs: Sequence[tuple[str, SolverSpec]]
     report: Report
 
@@ -113,7 +115,8 @@ def make_plan(session: Session, form: NewModel) -> Plan:
     topology_field = "prototxt" if form.prototxt.strip() else "topology"
     topology_name, prototxt = _chosen_topology(session, form)
     preprocessing = _preprocessing(form, dataset, facts)
-    errors = _transformation_problems(form, facts) | _solver_problems(form, facts)
+    own = facts.preprocessing
+    errors = form.transformation_problems(own.width, own.height) | _solver_problems(form, facts)
     report = check(prototxt, *preprocessing.input_shape, classes=facts.classes, batch_size=max(form.batch_size))
     if report.errors and "crop_size" not in errors:
         errors[topology_field] = issues_in_words(report.errors)
@@ -122,7 +125,7 @@ def make_plan(session: Session, form: NewModel) -> Plan:
     if facts.is_built:
         prototxt = fit(prototxt, facts.classes)
     runs = [(name, form.spec(lr, size)) for name, lr, size in expand(form.base_lr, form.batch_size, form.name)]
-    return Plan(dataset, topology_name, prototxt, preprocessing, runs, report)
+    return Plan(dataset, topology_name, prototxt, preprocessing, form.augmentation(), runs, report)
 
 
 def problem_with_dataset(dataset: Dataset | None) -> str:
@@ -177,16 +180,6 @@ def _preprocessing(form: NewModel, dataset: Dataset, facts: DatasetFacts) -> Pre
     return full
 
 
-def _transformation_problems(form: NewModel, facts: DatasetFacts) -> dict[str, str]:
-    width, height = facts.preprocessing.width, facts.preprocessing.height
-    if form.crop_size is not None and form.crop_size > min(width, height):
-        return {
-            "crop_size": f"Expected at most {min(width, height)}, the shorter side of this dataset's images "
-            f"({width} × {height}), found {form.crop_size}."
-        }
-    return {}
-
-
 def _solver_problems(form: NewModel, facts: DatasetFacts) -> dict[str, str]:
     problems = form.problems()
     largest, images = max(form.batch_size), facts.train_count
@@ -234,6 +227,7 @@ def _model(user: User, form: NewModel, plan: Plan, dataset: Dataset, name: str, 
         topology_name=plan.topology_name[:255],
         prototxt=plan.prototxt,
         preprocessing=plan.preprocessing.to_dict(),
+        augmentation=plan.augmentation.to_dict(),
         solver=spec.to_dict(),
         epochs=spec.epochs,
         batch_size=spec.batch_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from app.augmentation import Augmentation, Flip, QuadRotation
 from app.db import Model, Snapshot, Status
 from app.preprocessing import MeanMode, Preprocessing
 from app.solver.spec import SolverSpec
@@ -89,6 +90,24 @@ def input_facts(preprocessing: Preprocessing) -> list[tuple[str, str]]:
         ("Mean subtracted", mean),
         ("Scale", f"{preprocessing.scale:g}"),
     ]
+
+
+def variation_facts(settings: Augmentation) -> list[tuple[str, str]]:
+    """How training images are varied beyond crop and mirror, as label and value; only what was chosen."""
+    turns = {QuadRotation.BY_90: "0, 90 or 270°", QuadRotation.BY_180: "0 or 180°", QuadRotation.ALL: "any of four"}
+    colours = [(name, getattr(settings, name)) for name in ("hue", "saturation", "brightness")]
+    facts = [
+        ("Flip upside down", "half of the training images" if Flip(settings.flip).is_up_down else ""),
+        ("Quarter turns", turns.get(QuadRotation(settings.quad_rotation), "")),
+        ("Rotation", f"up to ±{settings.rotation_degrees:g}°" if settings.rotation_degrees else ""),
+        ("Zoom", f"1 ± {settings.zoom:g} (σ)" if settings.zoom else ""),
+        ("Shift", f"up to ±{settings.shift:g} of a side" if settings.shift else ""),
+        ("Colour", ", ".join(f"{name} σ {value:g}" for name, value in colours if value)),
+        ("Contrast", f"factor 1 ± {settings.contrast:g}" if settings.contrast else ""),
+        ("Noise", f"σ {settings.noise:g} of the range" if settings.noise else ""),
+        ("Cutout", f"{settings.cutout:g} of the shorter side" if settings.cutout else ""),
+    ]
+    return [(label, value) for label, value in facts if value]
 
 
 def log_tail(path: Path, lines: int) -> tuple[list[str], int]:

@@ -36,6 +36,7 @@ def train(settings: Settings, database: Database, storage: Storage, lease: Lease
         device=device_name(),
         resume_from=_resume_from(database, storage, model.id),
         threads=settings.cores,
+        augmentation=model.augmentation_value if model.augmentation_value.is_on else None,
     )
     recorder = Recorder(database, storage, model.id, lease, model.epochs)
     try:

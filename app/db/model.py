@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.augmentation import Augmentation
 from app.db.account import User
 from app.db.base import Record, now
 from app.db.dataset import Dataset
@@ -32,7 +33,7 @@ class Sweep(Record):
 
 
 class Model(Record):
-    """Everything a run needs is frozen in the row: the prototxt, the preprocessing, the solver."""
+    """Everything a run needs is frozen in the row: prototxt, preprocessing, augmentation, solver."""
 
     __tablename__ = "models"
 
@@ -46,6 +47,7 @@ class Model(Record):
     topology_name: Mapped[str] = mapped_column(String(255))
     prototxt: Mapped[str] = mapped_column(Text)  # fitted to the dataset's classes once those are known
     preprocessing: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    augmentation: Mapped[dict[str, Any] | None]  # none of models made before there was any
     solver: Mapped[dict[str, Any]] = mapped_column(default=dict)
     epochs: Mapped[int]
     batch_size: Mapped[int]
@@ -67,6 +69,10 @@ class Model(Record):
     @property
     def preprocessing_value(self) -> Preprocessing:
         return Preprocessing.from_dict(self.preprocessing)
+
+    @property
+    def augmentation_value(self) -> Augmentation:
+        return Augmentation.from_dict(self.augmentation or {})
 
     @property
     def solver_spec(self) -> SolverSpec:

@@ -14,6 +14,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app import models, schedules, topologies
+from app.augmentation import Augmentation, Flip
 from app.db import Dataset, Job, Model, Status
 from app.errors import messages_by_field
 from app.forms import Typed
@@ -43,6 +44,8 @@ FIELDS = tuple(NewModel.model_fields)
 SOLVER_FIELDS = tuple(SolverFields.model_fields)
 RARE = {"val_batch_size", "test_batch_size", "batch_accumulation", "val_interval", "snapshot_interval",
         "clip_gradients", "momentum2", "rms_decay", "delta", "patience", "seed", "precision"}  # fmt: skip
+RARE_VARIATIONS = {"hue", "saturation", "brightness", "contrast", "noise", "cutout", "quad_rotation"}
+OFF = {"", "0", "none"}
 MOST_DATASETS = 200
 
 
@@ -132,6 +135,7 @@ def _wizard(
         schedule_query=urlencode({field: values.get(field, "") for field in (*SOLVER_FIELDS, "dataset_id")}),
         solver_remarks=solver_remarks,
         rare_errors=RARE & (errors or {}).keys(),
+        rare_variations={field for field in RARE_VARIATIONS if values.get(field, "") not in OFF},
         **_preview(session, values),
         **_schedule(session, values),
     )
@@ -205,7 +209,8 @@ def _first_values(session: Session, dataset_key: str, topology_key: str) -> dict
     dataset = _find_dataset(session, dataset_key) or (usable[0] if usable else None)
     topology = _find_topology(session, topology_key) or topologies.zoo_topologies()[0]
     values = _solver_values(SolverSpec()) | {"topology": topology.key, "prototxt": ""}
-    values |= {"mean": "none", "scale": "0.00390625", "mirror": "", "crop_size": "", "name": "", "notes": ""}
+    values |= {"mean": "none", "scale": "0.00390625", "crop_size": "", "name": "", "notes": ""}
+    values |= _variations(Augmentation(), mirror=False)
     if dataset is not None:
         values |= {"dataset_id": str(dataset.id), "name": f"{topology.name} on {dataset.name}"[:200]}
     return values
@@ -219,6 +224,7 @@ def _of_model(session: Session, model_id: str) -> dict[str, str]:
     model = models.get_model(session, found)
     kept = {field: as_typed(value) for field, value in model.preprocessing.items() if field in FIELDS}
     values = _solver_values(model.solver_spec) | kept
+    values |= _variations(model.augmentation_value, model.preprocessing_value.mirror)
     values |= {"name": model.name[:200], "notes": model.notes, "dataset_id": str(model.dataset_id)}
     return values | _topology_values(session, model)
 
@@ -235,6 +241,11 @@ def _topology_values(session: Session, model: Model) -> dict[str, str]:
 
 def _solver_values(spec: SolverSpec) -> dict[str, str]:
     return {field: as_typed(value) for field, value in spec.to_dict().items() if field in FIELDS}
+
+
+def _variations(settings: Augmentation, mirror: bool) -> dict[str, str]:
+    values = settings.to_dict() | {"flip": Flip(settings.flip).with_mirror(mirror)}
+    return {field: as_typed(value) for field, value in values.items()} | {"mirror": ""}
 
 
 def as_typed(value: object) -> str:

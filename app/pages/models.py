@@ -179,7 +179,8 @@ def _show(
         "log_offset": log_offset,
         "predictions": models.recent_predictions(session, model.id),
         "solver_facts": model_facts.solver_facts(model.solver_spec),
-        "input_facts": model_facts.input_facts(model.preprocessing_value),
+        "input_facts": model_facts.input_facts(model.preprocessing_value)
+        + model_facts.variation_facts(model.augmentation_value),
         "form": None,
     }
     return render(request, "models/show.html", status_code=status_code, **(shared | context))

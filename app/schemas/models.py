@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import (
@@ -20,9 +17,10 @@ from pydantic import (
 )
 
 from app.db import Model, Snapshot
-from app.preprocessing import MeanMode, Preprocessing
-from app.schemas.fields import decimal, found, lines, one_line, refusal, whole
-from app.schemas.lists import any_number, plain, several
+from app.schemas.fields import decimal, lines, one_line, refusal, whole
+from app.schemas.lists import any_number, several
+from app.schemas.transformation import TransformationFields
+from app.schemas.typed import named, optional, typed
 from app.solver.spec import (
     LARGEST_BATCH,
     LARGEST_ITERATION,
@@ -42,28 +40,6 @@ SMALLEST_RATE = 1e-12
 DEFAULTS = SolverSpec()
 
 
-def _blank(parse: Callable[[object], Any]) -> Callable[[object], Any]:
-    """An optional field: nothing typed is None."""
-    return lambda value: None if value is None or plain(value) == "" else parse(plain(value))
-
-
-def _typed(parse: Callable[[object], Any]) -> BeforeValidator:
-    return BeforeValidator(lambda value: parse(plain(value)))
-
-
-def _named(choices: type[StrEnum]) -> BeforeValidator:
-    """A word of an enumeration, in whatever case."""
-    known = {str(choice).lower(): choice for choice in choices}
-
-    def parse(value: object) -> object:
-        choice = known.get(str(plain(value)).lower())
-        if choice is None:
-            raise refusal(f"Expected one of {', '.join(choices)}, found {found(value)}.")
-        return choice
-
-    return BeforeValidator(parse)
-
-
 def _list_schema(kind: str) -> WithJsonSchema:
     one = {"type": kind}
     return WithJsonSchema({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
@@ -72,11 +48,11 @@ def _list_schema(kind: str) -> WithJsonSchema:
 RowId = Annotated[int, BeforeValidator(whole(1, MAX_ID)), Field(ge=1)]
 Name = Annotated[str, BeforeValidator(one_line(200)), Field(min_length=1, max_length=200)]
 Notes = Annotated[str, BeforeValidator(lines(10_000)), Field(max_length=10_000)]
-Batch = Annotated[int, _typed(whole(1, LARGEST_BATCH))]
-Positive = Annotated[float, _typed(decimal(0, 1e6))]
+Batch = Annotated[int, typed(whole(1, LARGEST_BATCH))]
+Positive = Annotated[float, typed(decimal(0, 1e6))]
 BatchSizes = Annotated[list[int], BeforeValidator(several(whole(1, LARGEST_BATCH))), _list_schema("integer")]
 Rates = Annotated[list[float], BeforeValidator(several(decimal(SMALLEST_RATE, LARGEST_RATE))), _list_schema("number")]
-Epochs = Annotated[float, _typed(decimal(0, MOST_EPOCHS))]
+Epochs = Annotated[float, typed(decimal(0, MOST_EPOCHS))]
 Iteration = whole(1, LARGEST_ITERATION)
 
 
@@ -85,39 +61,37 @@ class SolverFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    epochs: Annotated[int, _typed(whole(1, MOST_EPOCHS))] = DEFAULTS.epochs
+    epochs: Annotated[int, typed(whole(1, MOST_EPOCHS))] = DEFAULTS.epochs
     batch_size: BatchSizes = Field([DEFAULTS.batch_size], description="One number, or several for a sweep")
     base_lr: Rates = Field([DEFAULTS.base_lr], description="One number, or several for a sweep")
     val_batch_size: Batch = DEFAULTS.val_batch_size
     test_batch_size: Batch = DEFAULTS.test_batch_size
-    batch_accumulation: Annotated[int, _typed(whole(1, 10_000))] = Field(
+    batch_accumulation: Annotated[int, typed(whole(1, 10_000))] = Field(
         DEFAULTS.batch_accumulation, description="Batches per step, Caffe's iter_size"
     )
     val_interval: Epochs = Field(DEFAULTS.val_interval, description="Epochs between validations; 0: none")
     snapshot_interval: Epochs = Field(DEFAULTS.snapshot_interval, description="Epochs; 0: only at the end")
-    solver_type: Annotated[SolverType, _named(SolverType)] = SolverType(DEFAULTS.solver_type)
+    solver_type: Annotated[SolverType, named(SolverType)] = SolverType(DEFAULTS.solver_type)
     momentum: Positive = DEFAULTS.momentum
     momentum2: Positive = DEFAULTS.momentum2
     rms_decay: Positive = DEFAULTS.rms_decay
     delta: Positive = DEFAULTS.delta
     weight_decay: Positive = DEFAULTS.weight_decay
-    regularization_type: Annotated[Regularization, _named(Regularization)] = Regularization(
-        DEFAULTS.regularization_type
-    )
-    clip_gradients: Annotated[float, _typed(decimal(-1, 1e6))] = Field(
+    regularization_type: Annotated[Regularization, named(Regularization)] = Regularization(DEFAULTS.regularization_type)
+    clip_gradients: Annotated[float, typed(decimal(-1, 1e6))] = Field(
         DEFAULTS.clip_gradients, description="Longest gradient (global L2 norm); -1: off"
     )
-    lr_policy: Annotated[LrPolicy, _named(LrPolicy)] = LrPolicy(DEFAULTS.lr_policy)
-    gamma: Annotated[float, _typed(decimal(-1_000, 1_000))] = DEFAULTS.gamma
-    power: Annotated[float, _typed(decimal(0, 100))] = DEFAULTS.power
-    stepsize: Annotated[int | None, BeforeValidator(_blank(Iteration))] = Field(None, description="Iterations")
+    lr_policy: Annotated[LrPolicy, named(LrPolicy)] = LrPolicy(DEFAULTS.lr_policy)
+    gamma: Annotated[float, typed(decimal(-1_000, 1_000))] = DEFAULTS.gamma
+    power: Annotated[float, typed(decimal(0, 100))] = DEFAULTS.power
+    stepsize: Annotated[int | None, optional(Iteration)] = Field(None, description="Iterations")
     stepvalues: Annotated[list[int], BeforeValidator(any_number(Iteration))] = Field([], description="Iterations")
     warmup_epochs: Epochs = DEFAULTS.warmup_epochs
-    patience: Annotated[int, _typed(whole(0, MOST_EPOCHS))] = Field(
+    patience: Annotated[int, typed(whole(0, MOST_EPOCHS))] = Field(
         DEFAULTS.patience, description="Epochs without a better validation until training ends; 0: off"
     )
-    seed: Annotated[int, _typed(whole(0, LARGEST_ITERATION))] = DEFAULTS.seed
-    precision: Annotated[Precision, _named(Precision)] = Precision(DEFAULTS.precision)
+    seed: Annotated[int, typed(whole(0, LARGEST_ITERATION))] = DEFAULTS.seed
+    precision: Annotated[Precision, named(Precision)] = Precision(DEFAULTS.precision)
 
     def spec(self, base_lr: float, batch_size: int) -> SolverSpec:
         values = self.model_dump(include=set(SolverFields.model_fields), mode="json")
@@ -134,7 +108,7 @@ class SolverFields(BaseModel):
         return found
 
 
-class NewModel(SolverFields):
+class NewModel(SolverFields, TransformationFields):
     """A model, or a sweep of them, to be trained. What is left out has the defaults of the form."""
 
     name: Name
@@ -142,12 +116,6 @@ class NewModel(SolverFields):
     dataset_id: RowId
     topology: str = Field("", max_length=255, description="Id of a zoo or custom topology; or send a prototxt")
     prototxt: str = Field("", description="train_val.prototxt; wins over `topology`, which then names its original")
-    mirror: bool = Field(False, description="Half of the training images, chosen at random, are mirrored")
-    crop_size: Annotated[int | None, BeforeValidator(_blank(whole(1, 4096)))] = Field(
-        None, description="Side of a square: random in training, central otherwise"
-    )
-    mean: MeanMode = MeanMode.NONE
-    scale: Annotated[float, _typed(decimal(1e-9, 1e6))] = 1 / 256
     submission: str | None = Field(None, max_length=64, description="A mark of your own: sent twice makes one sweep")
 
     @field_validator("dataset_id", mode="before")
@@ -164,11 +132,6 @@ class NewModel(SolverFields):
             raise refusal(f"Expected at most {MAX_PROTOTXT:,} characters, found {len(value):,}.")
         return value.replace("\r\n", "\n").replace("\x00", "")
 
-    @field_validator("mirror", mode="before")
-    @classmethod
-    def _ticked(cls, value: object) -> object:
-        return {"": False, "on": True}.get(value, value) if isinstance(value, str) else value
-
     @field_validator("base_lr")
     @classmethod
     def _not_too_many(cls, value: list[float], info: ValidationInfo) -> list[float]:
@@ -180,10 +143,6 @@ class NewModel(SolverFields):
                 f"expected at most {MOST_RUNS} at once."
             )
         return value
-
-    def preprocessing(self, own: Preprocessing) -> Preprocessing:
-        """The dataset's part completed by the form's; mean values are filled when the dataset has them."""
-        return replace(own, mean=self.mean, scale=self.scale, crop_size=self.crop_size, mirror=self.mirror)
 
 
 class ModelChanges(BaseModel):
@@ -299,6 +258,7 @@ class ModelDetail(ModelOut):
     snapshots: list[SnapshotOut] = Field(description="The newest first")
     solver: dict[str, Any]
     preprocessing: dict[str, Any]
+    augmentation: dict[str, Any] = Field(description="Mirroring is part of `preprocessing`")
     prototxt: str
 
     @classmethod
@@ -308,6 +268,7 @@ class ModelDetail(ModelOut):
             snapshots=[SnapshotOut.of(snapshot) for snapshot in snapshots],
             solver=model.solver,
             preprocessing=model.preprocessing,
+            augmentation=model.augmentation_value.to_dict(),
             prototxt=model.prototxt,
         )
 

@@ -14,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from google.protobuf import text_format
 
+from app.augmentation import Augmentation
 from app.db import Database, Model, Status
 from app.downloads import Entry, attachment, stream_zip
 from app.storage import Storage
@@ -86,6 +87,7 @@ def test_info_json_says_what_digits_wrote_and_what_making_it_again_takes(api: Te
     assert (info["deploy file"], info["labels file"]) == ("deploy.prototxt", "labels.txt")
     assert info["dataset content hash"] == "a" * 64
     assert info["preprocessing"]["channel_order"] == "gray"
+    assert info["augmentation"] == Augmentation().to_dict()
     assert (info["snapshot epoch"], info["snapshot iteration"]) == (2.5, 250)
     assert info["solver"]["base_lr"] == 0.01
 

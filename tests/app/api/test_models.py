@@ -50,6 +50,24 @@ def test_one_model_is_made_with_the_defaults(api: TestClient, dataset: Dataset) 
     assert expected.items() <= model.items()
 
 
+def test_variations_of_the_images_are_kept_with_the_model(api: TestClient, dataset: Dataset) -> None:
+    chosen = {"rotation_degrees": 10, "zoom": 0.07, "noise": 0.03, "quad_rotation": "rot90"}
+    wanted = {"name": "x", "dataset_id": dataset.id, "topology": "lenet", "flip": "fliplrud"} | chosen
+    (model,) = api.post(PATH, json=wanted).json()["models"]
+    found = api.get(f"{PATH}/{model['id']}").json()
+    assert found["preprocessing"]["mirror"] is True  # its part of the flips, drawn together with the crop
+    assert chosen.items() <= found["augmentation"].items()
+    assert (found["augmentation"]["flip"], found["augmentation"]["hue"]) == ("flipud", 0.0)
+
+
+def test_turns_that_change_the_shape_of_images_are_refused(api: TestClient, database: Database) -> None:
+    wide = factories.dataset(database, result=RESULT, width=40)
+    wanted = {"name": "x", "dataset_id": wide.id, "topology": "lenet", "quad_rotation": "rotall"}
+    answer = api.post(PATH, json=wanted)
+    assert answer.status_code == 422
+    assert "square images, found this dataset's images (40 × 28)" in error_of(answer)["fields"]["quad_rotation"]
+
+
 def test_lists_make_a_sweep(api: TestClient, dataset: Dataset) -> None:
     wanted = {
         "name": "s",
@@ -84,6 +102,8 @@ def test_lists_make_a_sweep(api: TestClient, dataset: Dataset) -> None:
         ({"crop_size": 99}, "crop_size", "28 × 28"),
         ({"mirror": "perhaps"}, "mirror", "true or false"),
         ({"mean": "median"}, "mean", "found “median”"),
+        ({"zoom": 1.5}, "zoom", "Expected a number from 0 to 1, found 1.5."),
+        ({"flip": 3}, "flip", "Expected one of none, fliplr"),
         ({"learning_rate": 0.1}, "learning_rate", "There is no such field."),
         ({"dataset_id": 999}, "dataset_id", "does not exist"),
         ({"dataset_id": None}, "dataset_id", "Choose a dataset."),

@@ -295,7 +295,10 @@ def test_a_clone_opens_the_form_with_everything_that_was_chosen(
 ) -> None:
     edited = LENET.replace("num_output: 20", "num_output: 23")
     sent = form_of(client) | {
-        "name": "original", "prototxt": edited, "epochs": "7", "base_lr": "0.005", "batch_size": "32", "mirror": "true",
+        "name": "original", "prototxt": edited, "epochs": "7", "base_lr": "0.005", "batch_size": "32",
+        "flip": "fliplrud",
+        "rotation_degrees": "12.5", "zoom": "0.07", "shift": "0.1", "hue": "0.02", "saturation": "0.04",
+        "brightness": "0.06", "contrast": "0.8", "noise": "0.03", "cutout": "0.25", "quad_rotation": "rotall",
         "crop_size": "24", "mean": "pixel", "scale": "0.5", "solver_type": "Adam", "lr_policy": "multistep",
         "gamma": "0.5", "stepvalues": "100, 200", "warmup_epochs": "1.5", "seed": "9", "notes": "why",
     }  # fmt: skip
@@ -369,3 +372,20 @@ def test_patience_is_a_parameter_of_the_model(client: Browser, database: Databas
     assert "needs validation" in errors_in(refused.text)["patience"]
     with database.read() as session:
         assert session.scalars(select(Model)).one().solver_spec.patience == 3
+
+
+def test_rare_variations_are_closed_until_one_is_chosen_or_wrong(client: Browser, dataset: Dataset) -> None:
+    more = r"<details( open)?>\s*<summary>More variations"
+    assert re.findall(more, client.get("/models/new").text) == [""]
+    wrong = send(client, **(form_of(client) | {"cutout": "2"}))
+    assert re.findall(more, wrong.text) == [" open"]
+
+
+def test_the_model_page_says_how_its_images_are_varied(client: Browser, database: Database, dataset: Dataset) -> None:
+    send(client, **(form_of(client) | {"flip": "fliplrud", "rotation_degrees": "10", "hue": "0.02", "noise": "0.03"}))
+    page = re.sub(r"\s+", " ", client.get("/models/1").text)
+    expected = {"Mirror": "half of the training images", "Flip upside down": "half of the training images",
+                "Rotation": "up to ±10°", "Colour": "hue σ 0.02", "Noise": "σ 0.03 of the range"}  # fmt: skip
+    for label, value in expected.items():
+        assert f"<dt>{label}</dt><dd>{value}</dd>" in page
+    assert "<dt>Cutout</dt>" not in page
