@@ -14,7 +14,7 @@ class Storage:
     home: Path
 
     def prepare(self) -> None:
-        for folder in (self.home, self.uploads, self.datasets, self.models, self.logs, self.broker):
+        for folder in (self.home, self.uploads, self.datasets, self.models, self.pretrained, self.logs, self.broker):
             folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -28,6 +28,10 @@ class Storage:
     @property
     def models(self) -> Path:
         return self.home / "models"
+
+    @property
+    def pretrained(self) -> Path:
+        return self.home / "pretrained"
 
     @property
     def logs(self) -> Path:
@@ -58,6 +62,9 @@ class Storage:
 
     def prediction_dir(self, model_id: int, prediction_id: int) -> Path:
         return self.model_dir(model_id) / "predictions" / str(prediction_id)
+
+    def pretrained_dir(self, pretrained_id: int) -> Path:
+        return self.pretrained / str(pretrained_id)
 
     def relative(self, path: Path) -> str:
         return path.relative_to(self.home).as_posix()

@@ -28,6 +28,7 @@ class JobKind(StrEnum):
     TRAIN = "train"
     PREDICT = "predict"
     EVALUATE = "evaluate"
+    IMPORT_PRETRAINED = "import_pretrained"
 
 
 class Lane(StrEnum):
@@ -43,6 +44,7 @@ LANES = {
     JobKind.TRAIN: Lane.TRAIN,
     JobKind.PREDICT: Lane.PREDICT,
     JobKind.EVALUATE: Lane.PREDICT,
+    JobKind.IMPORT_PRETRAINED: Lane.DATA,
 }
 
 
