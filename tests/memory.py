@@ -22,10 +22,10 @@ class Peak:
 
     total_bytes: int = 0
     parts_bytes: list[int] = field(default_factory=list)
-    looks: int = 0
+    most_processes: int = 0
 
     def note(self, parts_bytes: list[int]) -> None:
-        self.looks += 1
+        self.most_processes = max(self.most_processes, len(parts_bytes))
         if sum(parts_bytes) > self.total_bytes:
             self.total_bytes, self.parts_bytes = sum(parts_bytes), parts_bytes
 
@@ -40,14 +40,30 @@ def pss_bytes(pid: int) -> int:
 
 
 def family_of(pid: int) -> list[int]:
-    """The process and everything that it started, directly or not."""
+    """The process and all programs that it started, directly or not.
+
+    A child between fork and exec is left out: until it becomes a program of its own its memory is its parent's.
+    """
     found = [pid]
     for member in found:
         with suppress(OSError):
-            for thread in Path(f"/proc/{member}/task").iterdir():
-                with suppress(OSError):
-                    found += [int(child) for child in (thread / "children").read_text().split()]
+            command = _command(member)
+            found += [child for child in _children(member) if _command(child) != command]
     return found
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            found += [int(child) for child in (thread / "children").read_text().split()]
+    return found
+
+
+def _command(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 @contextmanager
