@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from app.archives.entries import DamagedEntry, read_picture
 from app.archives.errors import ArchiveError, shown
 from app.archives.extractors import extracted
 from app.archives.folders import ClassFolders, class_folders
+from app.archives.holdings import MAX_COUNTED_BYTES, FoundList, FoundText, Holdings, folders_of, look_into_text
 from app.archives.kind import Kind, archive_kind
 from app.archives.limits import BOMB_TOTAL_BYTES, BOMB_TOTAL_RATIO, MAX_CLASSES
-from app.archives.lists import MAX_LIST_BYTES, looks_like_list
+from app.archives.lists import MAX_LIST_BYTES
 from app.archives.paths import NESTED_ARCHIVE, SYSTEM_FILE
 from app.archives.server_folder import read_folder
 from app.archives.streams import Unpacked, decompressed
@@ -44,6 +45,7 @@ class Contents:
     split_folders: dict[str, str]
     lists: tuple[str, ...] = ()  # text files in the archive that look like lists of `path label`
     databases: tuple[str, ...] = ()  # folders in the archive that are LMDBs, "." for its top
+    holdings: Holdings = field(default_factory=Holdings)  # filled by `inspect` alone
 
     @property
     def skipped_count(self) -> int:
@@ -71,7 +73,21 @@ def inspect(path: Path, filename: str, within: str = "") -> Contents:
     """
     kind = archive_kind(path, filename)
     table = read_table(path, kind)
-    return describe(kind, table, within, _lists(path, kind, table))[0]
+    holdings = holdings_in(path, kind, table)
+    contents, _ = describe(kind, table, within, tuple(found.path for found in holdings.lists))
+    return replace(contents, holdings=holdings)
+
+
+def holdings_in(path: Path, kind: Kind, table: PictureTable) -> Holdings:
+    """Folders, lists and LMDBs of an archive or folder whose table has been read."""
+    texts = _texts(path, kind, table)
+    parts = [folder.parts for folder in table.folders]
+    return Holdings(
+        folders=folders_of(zip(parts, table.folder_counts(), strict=True)),
+        lists=[found for found in texts if isinstance(found, FoundList)],
+        texts=[found for found in texts if isinstance(found, FoundText)],
+        databases=_databases(table),
+    )
 
 
 def read_table(path: Path, kind: Kind, spool: Callable[[Unpacked], None] | None = None) -> PictureTable:
@@ -134,34 +150,43 @@ def describe(
         unpacked_bytes=table.unpacked_bytes,
         split_folders=found.split_folders,
         lists=lists,
-        databases=tuple(entry.path.rpartition("/")[0] or "." for entry in table.databases),
+        databases=tuple(_databases(table)),
     )
     return contents, found
 
 
-def _lists(path: Path, kind: Kind, table: PictureTable) -> tuple[str, ...]:
-    """The text files that look like lists; of a compressed tar, which cannot be read again here, those named so."""
+def _texts(path: Path, kind: Kind, table: PictureTable) -> list[FoundList | FoundText]:
+    """The text files; those of a compressed tar, which cannot be read again here, are known by their names."""
     if kind is Kind.FOLDER:
-        return tuple(text.path for text in table.texts if looks_like_list(_start_of_file(path / text.path)))
+        return [look_into_text(text.path, _file(path / text.path)) for text in table.texts]
     if kind not in (Kind.ZIP, Kind.TAR):
-        return tuple(text.path for text in table.texts if _LIST_NAME.search(text.path.rpartition("/")[2].lower()))
+        return [_by_name(text.path) for text in table.texts]
     with path.open("rb") as file:
-        return tuple(text.path for text in table.texts if looks_like_list(_start_of(file.fileno(), text)))
+        return [look_into_text(text.path, _entry(file.fileno(), text)) for text in table.texts]
 
 
-def _start_of(descriptor: int, text: OtherEntry) -> bytes:
+def _databases(table: PictureTable) -> list[str]:
+    return [entry.path.rpartition("/")[0] or "." for entry in table.databases]
+
+
+def _by_name(path: str) -> FoundList | FoundText:
+    is_list = _LIST_NAME.search(path.rpartition("/")[2].lower())
+    return FoundList(path) if is_list else FoundText(path)
+
+
+def _entry(descriptor: int, text: OtherEntry) -> bytes:
     if text.entry[2] > MAX_LIST_BYTES:
         return b""
     try:
-        return read_picture(descriptor, *text.entry)[:65_536]
+        return read_picture(descriptor, *text.entry)
     except DamagedEntry:
         return b""
 
 
-def _start_of_file(path: Path) -> bytes:
+def _file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(65_536)
+            return file.read(MAX_COUNTED_BYTES + 1)
     except OSError:
         return b""
 
@@ -180,7 +205,10 @@ def _below(table: PictureTable, within: str) -> tuple[list[tuple[str, ...]], lis
 
 
 def _refuse_unusable(table: PictureTable, found: ClassFolders, outside: int) -> None:
-    expected = "expected one folder per class with its pictures inside, such as cats/1.png and dogs/2.png"
+    expected = (
+        "expected one folder per class with its pictures inside, such as cats/1.png and dogs/2.png, "
+        "or a list of “path label”"
+    )
     if len(found.names) > MAX_CLASSES:
         raise ArchiveError(f"Refused: {len(found.names):,} class folders; at most {MAX_CLASSES:,}.")
     if found.names:

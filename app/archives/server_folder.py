@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +16,13 @@ from app.archives.errors import ArchiveError, shown
 from app.archives.table import PictureTable
 
 FILE = 254  # a method number that zip does not use: the picture is a file of its own
+MAX_LOOK_FILES = 200_000
+MAX_LOOK_S = 2.0
 LINK = "a link that leads out of the folder, or nowhere"
+
+
+class FolderTooLarge(Exception):
+    """The folder holds more than can be looked through while somebody waits."""
 
 
 def allowed_folder(given: str, roots: Sequence[Path]) -> Path:
@@ -33,12 +40,18 @@ def allowed_folder(given: str, roots: Sequence[Path]) -> Path:
     return folder
 
 
-def read_folder(root: Path) -> tuple[PictureTable, dict[int, bytes]]:
-    """The pictures below `root`, and the names on disk of those whose names had to be changed for the lists."""
+def read_folder(root: Path, *, is_waited_for: bool = False) -> tuple[PictureTable, dict[int, bytes]]:
+    """The pictures below `root`, and the names on disk of those whose names had to be changed for the lists.
+
+    Raises FolderTooLarge after a moment when it `is_waited_for` by a page.
+    """
     table = PictureTable()
     names_on_disk: dict[int, bytes] = {}
     top = os.fsencode(root.resolve())
-    for path, size in _files(top, table):
+    deadline = time.monotonic() + MAX_LOOK_S
+    for path, size in files_below(top, table):
+        if is_waited_for and (table.entries >= MAX_LOOK_FILES or time.monotonic() > deadline):
+            raise FolderTooLarge
         name = os.fsdecode(path).encode("utf-8", "replace").decode("utf-8")
         before = len(table)
         table.add(name, 0, size, size, FILE)
@@ -54,7 +67,7 @@ def read_file(root: int, path: bytes, size: int) -> bytes:
         return file.read(size + 1)
 
 
-def _files(top: bytes, table: PictureTable) -> Iterator[tuple[bytes, int]]:
+def files_below(top: bytes, table: PictureTable) -> Iterator[tuple[bytes, int]]:
     """(path below `top`, size) of every regular file, folders in order of their names."""
     waiting = [b""]
     while waiting:
