@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.checkup import pictures_to_drop
 from app.datasets import InvalidDataset, get_dataset
-from app.db import Database, Dataset, Job, JobKind, Status, User
+from app.db import Database, Dataset, Job, JobKind, Status, Upload, User
 from app.dropped import read_dropped, write_dropped
+from app.made_of import LISTS_FOLDER
 from app.queue import Queue
 from app.schemas.datasets import NewVersion
 from app.storage import Storage
@@ -52,8 +55,8 @@ def _sent_before(session: Session, form: NewVersion) -> int | None:
 def _dropped(storage: Storage, parent: Dataset, form: NewVersion) -> set[str]:
     if parent.status != Status.DONE:
         raise InvalidDataset({"": f"This dataset is {parent.status}; it has no check-up yet."})
-    if parent.upload is None:
-        raise InvalidDataset({"": "The upload that this dataset was made of has been deleted."})
+    if parent.missing_uploads:
+        raise InvalidDataset({"": parent.missing_uploads})
     folder = storage.dataset_dir(parent.id)
     try:
         found = pictures_to_drop(folder, {finding.value for finding in form.findings}, form.keep_one)
@@ -81,6 +84,7 @@ def _insert(
         name=name,
         description=parent.description,
         upload_id=parent.upload_id,
+        more_uploads=[session.get_one(Upload, upload.id) for upload in parent.more_uploads],
         job=job,
         channels=parent.channels,
         width=parent.width,
@@ -91,7 +95,10 @@ def _insert(
     session.add(version)
     session.flush()
     job.path = f"/datasets/{version.id}"
-    write_dropped(storage.dataset_dir(version.id), dropped)
+    folder = storage.dataset_dir(version.id)
+    write_dropped(folder, dropped)
+    if (lists := storage.dataset_dir(parent.id) / LISTS_FOLDER).is_dir():
+        shutil.copytree(lists, folder / LISTS_FOLDER)
     return version.id, job.id
 
 

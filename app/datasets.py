@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import split
+from app import sources
 from app.db import Database, Dataset, Job, JobKind, Model, Status, Upload, User
 from app.queue import Queue
 from app.schemas.datasets import DatasetChanges, NewDataset
+from app.sources import Chosen
 from app.storage import Storage
 from app.web import PageNotFound, require_owner
 
@@ -92,17 +93,28 @@ def get_dataset(session: Session, dataset_id: int) -> Dataset:
     return dataset
 
 
-def create_dataset(database: Database, queue: Queue, user: User, form: NewDataset) -> int:
+def create_dataset(
+    database: Database, queue: Queue, storage: Storage, user: User, form: NewDataset, roots: Sequence[Path] = ()
+) -> int:
     """The id of the new dataset, queued to be built; of the earlier one when the same form was sent before.
 
-    Raises InvalidDataset when the choices do not fit the upload.
+    `roots` are the folders below which it may be made of what lies on the server. Raises InvalidDataset when the
+    choices do not fit what they are about.
     """
+    with database.read() as session:
+        earlier = _sent_before(session, form)
+        chosen = sources.look_up(session, form, roots)
+    if earlier is not None:
+        return earlier
+    problems = sources.problems_with(chosen)
+    if problems:
+        raise InvalidDataset(problems)
     try:
         with database.write() as session:
             earlier = _sent_before(session, form)
             if earlier is not None:
                 return earlier
-            dataset, job_id = _insert(session, user, form)
+            dataset, job_id = _insert(session, storage, user, chosen)
             dataset_id = dataset.id
     except IntegrityError:
         with database.read() as session:
@@ -112,37 +124,6 @@ def create_dataset(database: Database, queue: Queue, user: User, form: NewDatase
         return earlier
     queue.enqueue(job_id)
     return dataset_id
-
-
-def problems_with(form: NewDataset, upload: Upload | None) -> dict[str, str]:
-    """What is wrong with building this from that upload, by field; empty when nothing is."""
-    if upload is None:
-        return {"upload_id": "This upload does not exist, or was deleted meanwhile. Choose another one."}
-    if not upload.is_ready:
-        reason = f": {upload.error}" if upload.error else ""
-        return {"upload_id": f"This upload is {upload.status}{reason}. Choose one that is done."}
-    problem = split.class_problem(classes_used(form, upload), *form.percents)
-    return {"upload_id": problem} if problem else {}
-
-
-def classes_used(form: NewDataset, upload: Upload) -> list[tuple[str, int]]:
-    """(name, images) of the classes that are large enough, with no more images than are taken of each."""
-    counts = [(str(entry["name"]), int(entry["count"])) for entry in upload.classes]
-    most = form.max_per_class
-    return [
-        (name, count if most is None else min(count, most)) for name, count in counts if count >= form.min_per_class
-    ]
-
-
-def count_splits(form: NewDataset, upload: Upload) -> list[dict[str, Any]]:
-    """Per class how many images each split gets if all of them can be read; empty if it cannot be split so."""
-    rows = []
-    for name, count in classes_used(form, upload):
-        if count < split.needed_per_class(*form.percents):
-            return []
-        train, val, test = split.split_counts(count, *form.percents)
-        rows.append({"name": name, "count": count, "train": train, "val": val, "test": test})
-    return rows
 
 
 def stop_dataset(database: Database, user: User, dataset_id: int) -> bool:
@@ -201,11 +182,9 @@ def _sent_before(session: Session, form: NewDataset) -> int | None:
     return session.scalar(select(Dataset.id).where(Dataset.submission == form.submission))
 
 
-def _insert(session: Session, user: User, form: NewDataset) -> tuple[Dataset, int]:
-    upload = session.get(Upload, form.upload_id, with_for_update={"read": True, "of": Upload})
-    problems = problems_with(form, upload)
-    if problems:
-        raise InvalidDataset(problems)
+def _insert(session: Session, storage: Storage, user: User, chosen: Chosen) -> tuple[Dataset, int]:
+    form = chosen.form
+    uploads = _hold_uploads(session, chosen)
     if form.channels is None or form.width is None or form.height is None:
         raise ValueError("channels and size are guessed before a dataset is made")
     job = Job.of(JobKind.BUILD_DATASET, title=form.name, user_id=user.id)
@@ -214,17 +193,30 @@ def _insert(session: Session, user: User, form: NewDataset) -> tuple[Dataset, in
         name=form.name,
         description=form.description,
         upload_id=form.upload_id,
+        more_uploads=[upload for upload in uploads if upload.id != form.upload_id],
         job=job,
         channels=form.channels.value,
         width=form.width,
         height=form.height,
-        options=form.options(),
+        options=form.options() | sources.source_option(chosen),
         submission=form.submission or None,
     )
     session.add(dataset)
     session.flush()
     job.path = f"/datasets/{dataset.id}"
+    sources.write_texts(storage.dataset_dir(dataset.id), form)
     return dataset, job.id
+
+
+def _hold_uploads(session: Session, chosen: Chosen) -> list[Upload]:
+    """The rows, which nobody deletes until the transaction ends; raises InvalidDataset when one is gone meanwhile."""
+    held = {
+        id: session.get(Upload, id, with_for_update={"read": True, "of": Upload}) for id in chosen.made_of.upload_ids
+    }
+    uploads = {id: upload for id, upload in held.items() if upload is not None and upload.is_ready}
+    if len(uploads) < len(held):
+        raise InvalidDataset(sources.problems_with(sources.without_uploads(chosen, uploads)))
+    return list(uploads.values())
 
 
 def _filtered(statement: Select[Dataset], wanted: Filter) -> Select[Dataset]:

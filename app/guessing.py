@@ -7,7 +7,7 @@ import io
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -19,6 +19,8 @@ from app.archives.errors import ArchiveError
 from app.archives.kind import Kind
 from app.archives.paths import skip_reason
 from app.archives.reading import DamagedEntry, read_picture
+from app.archives.server_folder import allowed_folder, files_below
+from app.archives.table import PictureTable
 from app.db import Upload
 from app.preprocessing import Channels
 from app.storage import Storage
@@ -46,6 +48,17 @@ class Guess:
             "height": str(self.height),
             "name": self.name,
         }
+
+
+def guess_source(storage: Storage, upload: Upload | None, folder: str, roots: Sequence[Path]) -> Guess | None:
+    """The guess for an upload that is ready, or a folder on the server; None when there is neither."""
+    if upload is not None:
+        return guess(storage, upload) if upload.is_ready else None
+    try:
+        path = allowed_folder(folder, roots)
+    except ArchiveError:
+        return None
+    return Guess(*_of_archive(path, Kind.FOLDER.value, ""), name=path.name or folder)
 
 
 def guess(storage: Storage, upload: Upload) -> Guess:
@@ -76,6 +89,9 @@ def _of_archive(path: Path, kind: str, _sha256: str) -> tuple[Channels, int, int
 
 def _pictures(path: Path, kind: Kind) -> Iterator[bytes]:
     """Some pictures of the archive: spread over it where it can be read in any order, else the first ones."""
+    if kind is Kind.FOLDER:
+        yield from _first_of_folder(path)
+        return
     if kind not in (Kind.ZIP, Kind.TAR):
         yield from _first_of_tar(path)
         return
@@ -93,6 +109,16 @@ def _pictures(path: Path, kind: Kind) -> Iterator[bytes]:
                 continue
     finally:
         os.close(descriptor)
+
+
+def _first_of_folder(path: Path) -> Iterator[bytes]:
+    found = 0
+    for visited, (name, size) in enumerate(files_below(os.fsencode(path), PictureTable())):
+        if found >= SAMPLE or visited >= MAX_MEMBERS:
+            return
+        if size <= MAX_PICTURE_BYTES and skip_reason(os.fsdecode(name).rpartition("/")[2]) is None:
+            found += 1
+            yield (path / os.fsdecode(name)).read_bytes()
 
 
 def _first_of_tar(path: Path) -> Iterator[bytes]:

@@ -21,9 +21,6 @@ from app.schemas.models import NewModel
 from app.solver.spec import SolverSpec
 from app.solver.sweep import expand
 from app.split import SPLITS, needed_per_class, split_counts
-from app.start import Start
-from app.starting import NewNet, StartError, find_start, hold, preview_start, refuse_useless
-from app.storage import Storage
 from app.topologies import Found, find_topology
 from app.topology.check import Report, check
 from app.topology.errors import Issue
@@ -53,7 +50,6 @@ class Plan:
     augmentation: Augmentation
     runs: Sequence[tuple[str, SolverSpec]]
     report: Report
-    start: Start | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,10 @@ class DatasetFacts:
         options, own, is_built = dataset.options, dataset.preprocessing, dataset.status == Status.DONE
         if is_built:
             return cls(len(dataset.classes), dataset.count("train"), own, is_built=True)
-        if dataset.upload is None:
+        expected = dataset.made_of.expected
+        if expected is not None:
+            return cls(max(2, expected["classes"]), expected["train_count"], own, is_built=False)
+        if dataset.upload is None or "source" in options:
             return cls(2, 0, own, is_built=False)
         shares = [float(options.get(f"{name}_percent", 0)) for name in SPLITS]
         train_count = sum(_train_images(int(entry["count"]), shares) for entry in dataset.upload.classes)
@@ -81,14 +80,14 @@ def _train_images(count: int, shares: Sequence[float]) -> int:
     return split_counts(count, *shares)[0] if count >= needed_per_class(*shares) else 0
 
 
-def launch(database: Database, storage: Storage, queue: Queue, user: User, form: NewModel) -> int:
+def launch(database: Database, queue: Queue, user: User, form: NewModel) -> int:
     """The id of the new sweep, its models queued; of the earlier one when the same form was sent before.
 
     Raises InvalidModel when the choices do not fit together.
     """
     with database.read() as session:
         earlier = _sent_before(session, form)
-        plan = None if earlier is not None else make_plan(session, storage, form)
+        plan = None if earlier is not None else make_plan(session, form)
     if plan is None:
         assert earlier is not None
         return earlier
@@ -109,7 +108,7 @@ def launch(database: Database, storage: Storage, queue: Queue, user: User, form:
     return sweep_id
 
 
-def make_plan(session: Session, storage: Storage, form: NewModel) -> Plan:
+def make_plan(session: Session, form: NewModel) -> Plan:
     """What would be launched; raises InvalidModel with a message for every field that does not fit."""
     dataset = session.get(Dataset, form.dataset_id)
     problem = problem_with_dataset(dataset)
@@ -118,7 +117,7 @@ def make_plan(session: Session, storage: Storage, form: NewModel) -> Plan:
     facts = DatasetFacts.of(dataset)
     topology_field = "prototxt" if form.prototxt.strip() else "topology"
     topology_name, prototxt = _chosen_topology(session, form)
-    preprocessing = full_preprocessing(form, dataset, facts)
+    preprocessing = _preprocessing(form, dataset, facts)
     own = facts.preprocessing
     errors = form.transformation_problems(own.width, own.height) | _solver_problems(form, facts)
     report = check(prototxt, *preprocessing.input_shape, classes=facts.classes, batch_size=max(form.batch_size))
@@ -126,11 +125,10 @@ def make_plan(session: Session, storage: Storage, form: NewModel) -> Plan:
         errors[topology_field] = issues_in_words(report.errors)
     if errors:
         raise InvalidModel(errors)
-    start = _start(session, storage, form, NewNet(prototxt, preprocessing, facts.classes))
     if facts.is_built:
         prototxt = fit(prototxt, facts.classes)
     runs = [(name, form.spec(lr, size)) for name, lr, size in expand(form.base_lr, form.batch_size, form.name)]
-    return Plan(dataset, topology_name, prototxt, preprocessing, form.augmentation(), runs, report, start)
+    return Plan(dataset, topology_name, prototxt, preprocessing, form.augmentation(), runs, report)
 
 
 def problem_with_dataset(dataset: Dataset | None) -> str:
@@ -178,23 +176,11 @@ def _original(session: Session, form: NewModel) -> Found | None:
         return None
 
 
-def full_preprocessing(form: NewModel, dataset: Dataset, facts: DatasetFacts) -> Preprocessing:
-    """The dataset's part completed by the form's."""
+def _preprocessing(form: NewModel, dataset: Dataset, facts: DatasetFacts) -> Preprocessing:
     full = form.preprocessing(facts.preprocessing)
     if full.mean is MeanMode.PIXEL and facts.is_built:
         full = replace(full, mean_values=tuple(float(value) for value in dataset.result.get("mean", ())))
     return full
-
-
-def _start(session: Session, storage: Storage, form: NewModel, net: NewNet) -> Start | None:
-    """What the weights start from; raises InvalidModel when that is not there or nothing of it fits."""
-    try:
-        start = find_start(session, form.start_from, form.start_snapshot)
-        if start is not None:
-            refuse_useless(preview_start(storage, start, net))
-    except StartError as error:
-        raise InvalidModel({error.field: str(error)}) from error
-    return start
 
 
 def _solver_problems(form: NewModel, facts: DatasetFacts) -> dict[str, str]:
@@ -223,8 +209,6 @@ def _insert(session: Session, user: User, form: NewModel, plan: Plan) -> tuple[S
     problem = problem_with_dataset(dataset)
     if dataset is None or problem:
         raise InvalidModel({"dataset_id": problem})
-    if plan.start is not None and not hold(session, plan.start):
-        raise InvalidModel({"start_from": f"“{plan.start.title}” was deleted meanwhile. Choose another start."})
     sweep = Sweep(user_id=user.id, name=form.name, submission=form.submission or None)
     models = [_model(user, form, plan, dataset, name, spec) for name, spec in plan.runs]
     for model in models:
@@ -252,6 +236,4 @@ def _model(user: User, form: NewModel, plan: Plan, dataset: Dataset, name: str, 
         batch_size=spec.batch_size,
         base_lr=spec.base_lr,
         parameters=plan.report.parameters,
-        start_from=plan.start.key if plan.start else None,
-        start=plan.start.to_dict() if plan.start else None,
     )

@@ -27,6 +27,7 @@ class Settings:
     database_url: str = ""  # empty: SQLite file in home
     broker_url: str = ""  # empty: Celery's filesystem broker in home
     max_upload_gb: float = 100.0
+    data_roots: tuple[Path, ...] = ()  # folders below which datasets may be made of what lies on the server
     train_slots: int = 0  # models trained at once by one worker; 0: one per GPU, or one on the CPU
     data_slots: int = 1  # datasets built at once by one worker
     threads: int = 0  # CPU threads of one training; 0: all cores
@@ -65,6 +66,7 @@ class Settings:
         self._expect("train_slots", 0 <= self.train_slots <= 64, "0 to 64")
         self._expect("threads", 0 <= self.threads <= 1024, "0 to 1024")
         self._expect("heartbeat_s", 0 < self.heartbeat_s < math.inf, "a number above 0")
+        self._expect("data_roots", all(root.is_absolute() for root in self.data_roots), "full paths, divided by “:”")
         self._expect("lease_s", 2 * self.heartbeat_s < self.lease_s < math.inf, "more than twice TRAINYARD_HEARTBEAT_S")
         self._expect("log_level", self.log_level in LOG_LEVELS, ", ".join(LOG_LEVELS))
         if self.admin_password and len(self.admin_password) < 8:
@@ -72,7 +74,9 @@ class Settings:
 
     def _expect(self, name: str, is_fine: bool, expected: str) -> None:
         if not is_fine:
-            raise SettingsError(f"{PREFIX}{name.upper()} is {getattr(self, name)}; expected {expected}")
+            value = getattr(self, name)
+            found = ":".join(map(str, value)) if isinstance(value, tuple) else value
+            raise SettingsError(f"{PREFIX}{name.upper()} is {found}; expected {expected}")
 
     @property
     def is_one_machine(self) -> bool:
@@ -112,4 +116,6 @@ def _converted(variable: str, text: str, default: object) -> object:
     except (ValueError, KeyError):
         kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
         raise SettingsError(f"{variable} is {text!r}; expected {kind}") from None
+    if isinstance(default, tuple):
+        return tuple(Path(part) for part in text.split(":") if part)
     return Path(text) if isinstance(default, Path) else text

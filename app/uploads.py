@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastapi import FastAPI
-from sqlalchemy import CursorResult, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
 from sqlalchemy.orm import Session, defer
 
 from app import sample
 from app.archives import ArchiveError, Contents, inspect
-from app.db import Database, Dataset, Job, Status, Upload
+from app.db import Database, Dataset, Job, SourceUpload, Status, Upload
+from app.drafts import forget_old_drafts
 from app.locks import locked
 from app.settings import Settings
 from app.storage import Storage
@@ -124,7 +125,9 @@ def list_uploads(
     session: Session, *, text: str = "", status: Status | None = None, after: int | None = None, limit: int = 50
 ) -> tuple[list[Listed], int | None]:
     """One page, the newest first, and the id to go on after."""
-    statement = select(Upload, func.json_array_length(Upload.classes)).options(defer(Upload.classes))
+    statement = select(Upload, func.json_array_length(Upload.classes)).options(
+        defer(Upload.classes), defer(Upload.holds)
+    )
     if text:
         names = (Upload.name, Upload.filename)
         statement = statement.where(or_(*(column.icontains(text, autoescape=True) for column in names)))
@@ -147,7 +150,13 @@ def count_uploads(session: Session) -> dict[str, int]:
 def builds_that_need_it(session: Session, upload_id: int) -> list[Dataset]:
     """Datasets whose build is queued or running and reads this upload."""
     statement = select(Dataset).join(Job, Dataset.job_id == Job.id)
-    return list(session.scalars(statement.where(Dataset.upload_id == upload_id, Job.status.in_(ACTIVE))))
+    return list(session.scalars(statement.where(is_made_of(upload_id), Job.status.in_(ACTIVE))))
+
+
+def is_made_of(upload_id: int) -> ColumnElement[bool]:
+    """Whether a dataset has this upload among its sources."""
+    further = select(SourceUpload.dataset_id).where(SourceUpload.upload_id == upload_id)
+    return or_(Dataset.upload_id == upload_id, Dataset.id.in_(further))
 
 
 def delete_upload(database: Database, storage: Storage, upload_id: int) -> None:
@@ -293,6 +302,7 @@ def _check_alone(database: Database, storage: Storage, upload_id: int, path: Pat
                 classes=[{"name": entry.name, "count": entry.count} for entry in contents.classes],
                 skipped=dict(contents.skipped),
                 warnings=warnings_about(contents),
+                holds=contents.holdings.to_dict(),
                 sha256=sha256,
             )
     return None
@@ -300,7 +310,9 @@ def _check_alone(database: Database, storage: Storage, upload_id: int, path: Pat
 
 def warnings_about(contents: Contents) -> list[str]:
     """What a person should know before making a dataset of it."""
-    found = []
+    found: list[str] = []
+    if len(contents.classes) < 2 and (contents.lists or contents.databases):
+        return found  # the labels come from there
     if len(contents.classes) == 1:
         only = contents.classes[0].name
         found.append(f"There is only one class, “{only}”; a model needs two or more to tell apart.")
@@ -326,6 +338,7 @@ def resume_checks(app: FastAPI) -> None:
     database, storage = cast(Database, app.state.database), cast(Storage, app.state.storage)
     for leftover in storage.uploads.glob(".deleted-*"):
         shutil.rmtree(leftover, ignore_errors=True)
+    forget_old_drafts(storage)
     with database.read() as session:
         active = session.scalars(select(Upload).where(Upload.status.in_(ACTIVE))).all()
     for upload in active:

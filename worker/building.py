@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app.archives import ArchiveError
-from app.db import Database, Dataset, Job, Upload
+from app.db import Database, Dataset, Job
 from app.dropped import read_dropped
 from app.imaging.copies import Augmentation
 from app.queue import Queue
@@ -18,6 +18,7 @@ from app.storage import Storage
 from worker.datasets.build import BuildProgress, BuildResult, BuildSpec, BuildStopped, DatasetError, build
 from worker.lease import Lease
 from worker.outcome import Outcome, Refusal
+from worker.sources import sources_of
 
 REPORT_EVERY_S = 0.5
 SHARE_OF_PHASE = {"scanning": (0, 5), "encoding": (5, 95), "mean": (95, 98), "finishing": (98, 100)}
@@ -26,12 +27,11 @@ SHARE_OF_PHASE = {"scanning": (0, 5), "encoding": (5, 95), "mean": (95, 98), "fi
 def build_dataset(settings: Settings, database: Database, storage: Storage, lease: Lease) -> Outcome:
     with database.read() as session:
         dataset = session.scalars(select(Dataset).where(Dataset.job_id == lease.job_id)).one()
-        upload = dataset.upload
-    if upload is None or not upload.is_ready:
-        raise Refusal("The upload that this dataset is made of has been deleted.")
-    spec = spec_of(dataset, upload, settings, storage)
+    if dataset.missing_uploads:
+        raise Refusal(dataset.missing_uploads)
     progress = _Progress(database, lease)
     try:
+        spec = spec_of(dataset, settings, storage)
         result = build(spec, progress, lambda: lease.should_stop)
     except BuildStopped:
         return Outcome.STOPPED
@@ -46,11 +46,11 @@ def build_dataset(settings: Settings, database: Database, storage: Storage, leas
     return Outcome.DONE
 
 
-def spec_of(dataset: Dataset, upload: Upload, settings: Settings, storage: Storage) -> BuildSpec:
+def spec_of(dataset: Dataset, settings: Settings, storage: Storage) -> BuildSpec:
+    """What the builder is given; raises ArchiveError for a folder on the server that may not be read any more."""
     options, how = dataset.options, dataset.preprocessing
     return BuildSpec(
-        archive=storage.upload_file(upload.id),
-        filename=upload.filename,
+        **sources_of(dataset, settings, storage),
         out_dir=storage.dataset_dir(dataset.id),
         name=dataset.name,
         train_percent=float(options["train_percent"]),
@@ -81,6 +81,7 @@ def result_of(result: BuildResult, folder: Path) -> dict[str, Any]:
             for split, counts in result.splits.items()
         },
         "skipped_count": result.skipped_count,
+        "unknown_classes": dict(result.unknown_classes),
         "content_hash": result.content_hash,
         "mean": [float(value) for value in result.mean],
         "size_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -38,13 +40,16 @@ def list_datasets(
 def create_dataset(
     request: Request, database: DatabaseDep, storage: StorageDep, user: CurrentUser, form: NewDataset
 ) -> DatasetOut:
-    """Makes a dataset and queues its build. Channels and size that are left out are guessed from the upload."""
+    """Makes a dataset and queues its build. Channels and size that are left out are guessed from the pictures."""
+    roots = request.app.state.settings.data_roots
     with database.read() as session:
-        upload = session.get(Upload, form.upload_id)
+        upload = session.get(Upload, form.upload_id) if form.upload_id is not None else None
+    whole = completed(form, upload, storage, roots)
     try:
-        dataset_id = datasets.create_dataset(database, request.app.state.queue, user, completed(form, upload, storage))
+        dataset_id = datasets.create_dataset(database, request.app.state.queue, storage, user, whole, roots)
     except InvalidDataset as error:
-        raise ApiError(422, "invalid", str(error), error.fields) from error
+        fields = {name.partition(".")[0]: message for name, message in error.fields.items()}
+        raise ApiError(422, "invalid", str(error), fields) from error
     with database.read() as session:
         return DatasetOut.of(datasets.get_dataset(session, dataset_id), 0)
 
@@ -124,11 +129,13 @@ def delete_dataset(database: DatabaseDep, storage: StorageDep, user: CurrentUser
     return Response(status_code=204)
 
 
-def completed(form: NewDataset, upload: Upload | None, storage: Storage) -> NewDataset:
-    """The form with what was left out guessed from the upload."""
-    if upload is None or not upload.is_ready or None not in (form.channels, form.width, form.height):
+def completed(form: NewDataset, upload: Upload | None, storage: Storage, roots: Sequence[Path]) -> NewDataset:
+    """The form with what was left out guessed from the pictures."""
+    if None not in (form.channels, form.width, form.height):
         return form
-    guess = guessing.guess(storage, upload)
+    guess = guessing.guess_source(storage, upload, form.folder or "", roots)
+    if guess is None:
+        return form
     return form.model_copy(
         update={
             "channels": form.channels or guess.channels,

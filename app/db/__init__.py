@@ -2,12 +2,11 @@
 
 from app.db.account import ApiToken, SignInAttempt, User, WebSession
 from app.db.base import Record
-from app.db.dataset import Dataset
+from app.db.dataset import Dataset, SourceUpload
 from app.db.job import Job, JobKind, Lane
 from app.db.metric import Metric
 from app.db.model import Model, Sweep
 from app.db.prediction import Prediction
-from app.db.pretrained import PretrainedNet, WeightsSource
 from app.db.session import Database
 from app.db.snapshot import Snapshot
 from app.db.status import Status
@@ -25,16 +24,15 @@ __all__ = [
     "Metric",
     "Model",
     "Prediction",
-    "PretrainedNet",
     "Record",
     "SignInAttempt",
     "Snapshot",
+    "SourceUpload",
     "Status",
     "Sweep",
     "Topology",
     "Upload",
     "User",
     "WebSession",
-    "WeightsSource",
     "Worker",
 ]

@@ -13,7 +13,18 @@ from app.db.base import Record, now
 from app.db.job import Job
 from app.db.status import Status
 from app.db.upload import Upload
+from app.made_of import MadeOf
 from app.preprocessing import Channels, Preprocessing, ResizeMode, fill_color_of
+
+
+class SourceUpload(Record):
+    """An upload that a dataset needs besides its first: more pictures to divide, or a split of their own."""
+
+    __tablename__ = "source_uploads"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), index=True)
+    upload_id: Mapped[int] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), index=True)
 
 
 class Dataset(Record):
@@ -40,6 +51,26 @@ class Dataset(Record):
     user: Mapped[User | None] = relationship(lazy="joined")
     upload: Mapped[Upload | None] = relationship(lazy="joined")
     job: Mapped[Job] = relationship(lazy="joined")
+    more_uploads: Mapped[list[Upload]] = relationship(secondary="source_uploads", lazy="selectin")
+
+    @property
+    def uploads(self) -> dict[int, Upload]:
+        """Those that it is made of and that are still there, by their id."""
+        return {upload.id: upload for upload in (self.upload, *self.more_uploads) if upload is not None}
+
+    @property
+    def made_of(self) -> MadeOf:
+        return MadeOf.of(self.options, self.upload_id)
+
+    @property
+    def missing_uploads(self) -> str:
+        """Says which uploads were deleted that it would need to be made again; empty when none was."""
+        made_of, there = self.made_of, self.uploads
+        if made_of.main.folder is None and made_of.main.upload_id is None:
+            return "The upload that this dataset is made of has been deleted."
+        gone = {place.name for _, place in made_of.places() if place.upload_id and place.upload_id not in there}
+        names = ", ".join(f"“{name}”" for name in sorted(gone))
+        return f"An upload that this dataset is made of has been deleted: {names}." if gone else ""
 
     @property
     def preprocessing(self) -> Preprocessing:

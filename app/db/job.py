@@ -28,7 +28,6 @@ class JobKind(StrEnum):
     TRAIN = "train"
     PREDICT = "predict"
     EVALUATE = "evaluate"
-    IMPORT_PRETRAINED = "import_pretrained"
 
 
 class Lane(StrEnum):
@@ -44,7 +43,6 @@ LANES = {
     JobKind.TRAIN: Lane.TRAIN,
     JobKind.PREDICT: Lane.PREDICT,
     JobKind.EVALUATE: Lane.PREDICT,
-    JobKind.IMPORT_PRETRAINED: Lane.DATA,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.archives.holdings import Holdings
 from app.db.account import User
 from app.db.base import OneOf, Record, now
 from app.db.status import Status
@@ -32,6 +33,7 @@ class Upload(Record):
     classes: Mapped[list[Any]] = mapped_column(default=list)  # [{"name": str, "count": int}]
     skipped: Mapped[dict[str, Any]] = mapped_column(default=dict)  # reason → count
     warnings: Mapped[list[Any]] = mapped_column(default=list)
+    holds: Mapped[dict[str, Any] | None]  # `Holdings`: folders, lists, LMDBs; none for uploads from before it was kept
     created_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]
 
@@ -40,6 +42,10 @@ class Upload(Record):
     @property
     def image_count(self) -> int:
         return sum(int(entry["count"]) for entry in self.classes)
+
+    @property
+    def holdings(self) -> Holdings:
+        return Holdings.of_dict(self.holds or {})
 
     @property
     def skipped_count(self) -> int:
@@ -54,10 +60,18 @@ class Upload(Record):
         return self.status == Status.DONE
 
     def finish(
-        self, *, kind: str, classes: list[Any], skipped: dict[str, Any], warnings: list[Any], sha256: str
+        self,
+        *,
+        kind: str,
+        classes: list[Any],
+        skipped: dict[str, Any],
+        warnings: list[Any],
+        holds: dict[str, Any],
+        sha256: str,
     ) -> None:
         self.kind, self.classes, self.skipped, self.warnings = kind, classes, skipped, warnings
-        self.sha256, self.status, self.error, self.finished_at = sha256, Status.DONE, None, now()
+        self.holds, self.sha256 = holds, sha256
+        self.status, self.error, self.finished_at = Status.DONE, None, now()
 
     def fail(self, reason: str) -> None:
         self.status, self.error, self.finished_at = Status.FAILED, reason, now()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import datasets, guessing
+from app import datasets, guessing, sources
 from app.datasets import InvalidDataset
 from app.db import Status, Upload
 from app.errors import messages_by_field
@@ -56,12 +56,12 @@ def split_preview(request: Request, session: ReadSession, storage: StorageDep, u
     """The classes of an upload with the counts of each split; drawn anew while somebody types."""
     upload = _find_upload(session, upload_id)
     guess = guessing.guess(storage, upload) if upload else None
-    preview = _preview(upload, dict(request.query_params))
+    preview = _preview(session, upload, dict(request.query_params))
     return render(request, "datasets/_split_preview.html", upload=upload, preview=preview, guess=guess)
 
 
 @router.post("/datasets")
-def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typed) -> Response:
+def create(request: Request, database: DatabaseDep, storage: StorageDep, user: CurrentUser, form: Typed) -> Response:
     values = {field: form.get(field, "") for field in TYPED}
     if "preview" in form:
         with database.read() as session:
@@ -71,7 +71,9 @@ def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typ
         sent: dict[str, Any] = {field: values[field] for field in FIELDS if field in form or field in NEEDED}
         sent["augmentation"] = {name: form[name] for name in ALTERATIONS if name in form} | {"mirror": "mirror" in form}
         wanted = NewDataset.model_validate(sent)
-        return redirect(f"/datasets/{datasets.create_dataset(database, request.app.state.queue, user, wanted)}")
+        return redirect(
+            f"/datasets/{datasets.create_dataset(database, request.app.state.queue, storage, user, wanted)}"
+        )
     except ValidationError as error:
         errors = _messages(error)
     except InvalidDataset as error:
@@ -98,7 +100,7 @@ def _wizard(
         is_guessed=is_guessed,
         uploads=_ready_uploads(session, upload),
         upload=upload,
-        preview=_preview(upload, values),
+        preview=_preview(session, upload, values),
         resize_modes=[(mode.value, *texts) for mode, texts in RESIZE_MODES.items()],
         encodings=[(encoding.value, *texts) for encoding, texts in ENCODINGS.items()],
     )
@@ -157,7 +159,7 @@ def _ready_uploads(session: Session, chosen: Upload | None) -> list[Upload]:
     return uploads if chosen is None or chosen in uploads else [chosen, *uploads]
 
 
-def _preview(upload: Upload | None, values: dict[str, str]) -> dict[str, Any] | None:
+def _preview(session: Session, upload: Upload | None, values: dict[str, str]) -> dict[str, Any] | None:
     """Per class and split how many images there will be, or why that cannot be told."""
     if upload is None or not upload.is_ready:
         return None
@@ -166,8 +168,10 @@ def _preview(upload: Upload | None, values: dict[str, str]) -> dict[str, Any] | 
         form = NewDataset.model_validate(sent | {"upload_id": upload.id, "name": "preview"})
     except ValidationError as error:
         return {"rows": [], "errors": messages_by_field(error.errors())}
-    rows = datasets.count_splits(form, upload)
+    chosen = sources.look_up(session, form, ())
+    counted = sources.count(chosen)
+    rows = sources.count_splits(form, counted) if counted else []
     totals = {split.value: sum(row[split.value] for row in rows) for split in Split}
     totals["count"] = sum(row["count"] for row in rows)
-    left_out = len(upload.classes) - len(rows) if rows else 0
-    return {"rows": rows, "errors": datasets.problems_with(form, upload), "totals": totals, "left_out": left_out}
+    left_out = len(counted.divided) - len(rows) if counted and rows else 0
+    return {"rows": rows, "errors": sources.problems_with(chosen), "totals": totals, "left_out": left_out}

@@ -144,7 +144,7 @@ def _show(
 ) -> HTMLResponse:
     sought = q.strip().casefold()
     found = [entry for entry in upload.classes if sought in str(entry["name"]).casefold()]
-    made = select(Dataset).where(Dataset.upload_id == upload.id).order_by(Dataset.id.desc()).limit(20)
+    made = select(Dataset).where(uploads.is_made_of(upload.id)).order_by(Dataset.id.desc()).limit(20)
     return render(
         request,
         "uploads/show.html",

@@ -9,18 +9,18 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from app.db import Dataset
+from app.made_of import Place
 from app.preprocessing import Channels, ResizeMode
 from app.schemas.fields import decimal, lines, one_line, refusal, whole
+from app.schemas.sources import Sources, is_whole
 
 MAX_SIDE = 4096
-MAX_ID = 2**63 - 1
 MAX_SEED = 2**31 - 1
 MAX_PER_CLASS = 10_000_000
 PERCENT_TOLERANCE = 0.01
 
 Name = Annotated[str, BeforeValidator(one_line(200)), Field(min_length=1, max_length=200)]
 Description = Annotated[str, BeforeValidator(lines(10_000)), Field(max_length=10_000)]
-RowId = Annotated[int, BeforeValidator(whole(1, MAX_ID)), Field(ge=1)]
 Percent = Annotated[float, BeforeValidator(decimal(0, 100)), Field(ge=0, le=100)]
 Side = Annotated[int, BeforeValidator(whole(1, MAX_SIDE)), Field(ge=1, le=MAX_SIDE)]
 Quality = Annotated[int, BeforeValidator(whole(1, 100)), Field(ge=1, le=100)]
@@ -105,12 +105,11 @@ class Augmentation(BaseModel):
         return value
 
 
-class NewDataset(BaseModel):
+class NewDataset(Sources):
     """A dataset to be made from an upload. What is left out is guessed from the upload, as in the wizard."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True)  # the parts must add up, given or not
 
-    upload_id: RowId
     name: Name
     description: Description = ""
     train_percent: Percent = 70.0
@@ -128,13 +127,6 @@ class NewDataset(BaseModel):
     augmentation: Augmentation = Augmentation()
     submission: str | None = Field(None, max_length=64, description="A mark of your own: sent twice makes one dataset")
 
-    @field_validator("upload_id", mode="before")
-    @classmethod
-    def _chosen(cls, value: object) -> object:
-        if value in (None, ""):
-            raise refusal("Choose an upload.")
-        return value
-
     @field_validator("max_per_class", mode="before")
     @classmethod
     def _no_limit(cls, value: object) -> object:
@@ -148,6 +140,11 @@ class NewDataset(BaseModel):
             raise refusal(f"At most {value:,} images per class is less than the minimum, {minimum:,}.")
         return value
 
+    @field_validator("val_percent", "test_percent")
+    @classmethod
+    def _nothing_for_whole_splits(cls, value: float, info: ValidationInfo) -> float:
+        return 0.0 if is_whole(info.data, str(info.field_name).partition("_")[0]) else value
+
     @field_validator("test_percent")
     @classmethod
     def _adds_up(cls, value: float, info: ValidationInfo) -> float:
@@ -156,7 +153,9 @@ class NewDataset(BaseModel):
             return value  # one of them has a message of its own
         total = value + sum(part for part in parts if part is not None)
         if abs(total - 100) > PERCENT_TOLERANCE:
-            raise refusal(f"The three parts add up to {total:g} %, expected 100 %.")
+            whole_splits = [SPLIT_NAMES[split] for split in (Split.VAL, Split.TEST) if is_whole(info.data, split)]
+            reason = f" of what is divided; {' and '.join(whole_splits)} images have a source of their own"
+            raise refusal(f"The three parts add up to {total:g} %, expected 100 %{reason if whole_splits else ''}.")
         if parts[0] == 0:
             raise refusal("Training gets 0 %: nothing could be learnt from this dataset.")
         return value
@@ -166,7 +165,7 @@ class NewDataset(BaseModel):
         return self.train_percent, self.val_percent, self.test_percent
 
     def options(self) -> dict[str, Any]:
-        """What the build needs besides channels and size, which have columns of their own."""
+        """What the build needs besides channels, size and sources."""
         return {
             "train_percent": self.train_percent,
             "val_percent": self.val_percent,
@@ -213,6 +212,16 @@ class SplitOut(BaseModel):
     per_class: list[int] = Field(description="Images of each class, in the order of `classes`")
 
 
+class SourceOut(BaseModel):
+    use: Split = Field(description="`train`: divided by the percentages, or whole when there are others")
+    upload_id: int | None
+    folder: str | None = Field(description="On the server")
+    name: str
+    within: str
+    list: str | None = Field(description="The list, or the LMDB's folder, that labels come from")
+    is_there: bool = Field(description="False once the upload is deleted")
+
+
 class DatasetOut(BaseModel):
     id: int
     name: str
@@ -223,6 +232,7 @@ class DatasetOut(BaseModel):
     phase: str | None = Field(description="What the build is doing, while it runs")
     error: str | None
     upload_id: int | None
+    sources: list[SourceOut]
     owner: str | None
     created_at: datetime
     started_at: datetime | None
@@ -235,6 +245,7 @@ class DatasetOut(BaseModel):
     splits: dict[str, SplitOut]
     image_count: int
     skipped_count: int
+    unknown_classes: dict[str, int] = Field(description="Of validation and test sources: left out, with their images")
     content_hash: str | None
     mean: list[float] | None = Field(description="Per channel in 0–255: one value for gray, blue green red for color")
     size_bytes: int | None
@@ -253,6 +264,7 @@ class DatasetOut(BaseModel):
             phase=job.detail.get("phase"),
             error=job.error,
             upload_id=dataset.upload_id,
+            sources=sources_out(dataset),
             owner=dataset.user.username if dataset.user else None,
             created_at=dataset.created_at,
             started_at=job.started_at,
@@ -265,11 +277,37 @@ class DatasetOut(BaseModel):
             splits={split: SplitOut(**counts) for split, counts in dataset.splits.items()},
             image_count=dataset.image_count,
             skipped_count=int(result.get("skipped_count", 0)),
+            unknown_classes=result.get("unknown_classes", {}),
             content_hash=result.get("content_hash"),
             mean=result.get("mean"),
             size_bytes=result.get("size_bytes"),
             model_count=model_count,
         )
+
+
+def sources_out(dataset: Dataset) -> list[SourceOut]:
+    """Each place that pictures come from, and what of it."""
+    made_of = dataset.made_of
+    given = {split: text.shown for split, text in made_of.lists.items()} or dict(made_of.databases)
+    if given:
+        return [_source_out(dataset, made_of.main, split, shown) for split, shown in given.items()]
+    return [
+        _source_out(dataset, place, field if field in made_of.whole else "train", None)
+        for field, place in made_of.places()
+    ]
+
+
+def _source_out(dataset: Dataset, place: Place, split: str, shown: str | None) -> SourceOut:
+    upload = dataset.uploads.get(place.upload_id or 0)
+    return SourceOut(
+        use=Split(split),
+        upload_id=upload.id if upload else None,
+        folder=place.folder,
+        name=place.folder or (upload.name if upload else place.name),
+        within=place.within,
+        list=shown,
+        is_there=upload is not None or place.folder is not None,
+    )
 
 
 class DatasetList(BaseModel):

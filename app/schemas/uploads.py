@@ -16,6 +16,11 @@ class ClassOfUpload(BaseModel):
     count: int
 
 
+class ListOfUpload(BaseModel):
+    path: str
+    count: int | None  # lines; None when that is not known
+
+
 class UploadSummary(BaseModel):
     """An upload in a list: without its classes, which may be thousands."""
 
@@ -45,15 +50,24 @@ class UploadDetails(UploadSummary):
     image_count: int
     skipped: dict[str, int]  # reason → files
     warnings: list[str]
+    folders: list[str]  # those that `within` of a dataset may usefully be
+    lists: list[ListOfUpload]  # text files that look like lists of `path label`
+    texts: list[str]  # other text files, perhaps names of classes
+    databases: list[str]  # folders that are LMDBs, "." for the top
 
     @classmethod
     def of(cls, upload: Upload) -> Self:
+        holdings = upload.holdings
         values = _values(upload) | {
             "class_count": len(upload.classes),
             "classes": upload.classes,
             "image_count": upload.image_count,
             "skipped": upload.skipped,
             "warnings": upload.warnings,
+            "folders": holdings.within_choices(),
+            "lists": [{"path": found.path, "count": found.count} for found in holdings.lists],
+            "texts": [found.path for found in holdings.texts],
+            "databases": holdings.databases,
         }
         return cls.model_validate(values)
 

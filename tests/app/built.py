@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def upload_of(database: Database, storage: Storage, archive: Path, **values: Any
         "kind": contents.kind,
         "classes": [{"name": entry.name, "count": entry.count} for entry in contents.classes],
         "skipped": contents.skipped,
+        "holds": contents.holdings.to_dict(),
     }
     upload = factories.upload(database, **(given | values))
     storage.upload_dir(upload.id).mkdir(parents=True)
@@ -49,15 +51,14 @@ def copy_of(database: Database, storage: Storage, original: Dataset, files: Path
     return dataset
 
 
-def make(database: Database, storage: Storage, dataset_id: int) -> Dataset:
+def make(database: Database, storage: Storage, dataset_id: int, roots: Sequence[Path] = ()) -> Dataset:
     """Builds a queued dataset."""
     with database.write() as session:
         dataset = session.get_one(Dataset, dataset_id)
         assert Job.claim(session, dataset.job_id, "tests", 30) is not None
     with database.read() as session:
         dataset = session.get_one(Dataset, dataset_id)
-    assert dataset.upload is not None
-    spec = spec_of(dataset, dataset.upload, Settings(home=storage.home, threads=1), storage)
+    spec = spec_of(dataset, Settings(home=storage.home, threads=1, data_roots=tuple(roots)), storage)
     result = build(spec, lambda progress: None, lambda: False)
     with database.write() as session:
         row = session.get_one(Dataset, dataset_id)

@@ -14,7 +14,6 @@ from app.datasets import (
     InvalidDataset,
     change_dataset,
     count_datasets,
-    count_splits,
     create_dataset,
     delete_dataset,
     list_datasets,
@@ -35,6 +34,11 @@ def queue(any_settings: Settings, any_database: Database) -> Queue:
 
 
 @pytest.fixture
+def storage(any_settings: Settings) -> Storage:
+    return Storage(any_settings.home.resolve())
+
+
+@pytest.fixture
 def user(any_database: Database) -> User:
     return factories.user(any_database)
 
@@ -49,8 +53,8 @@ def rows(database: Database, table: type[Dataset] | type[Job]) -> int:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
 
-def test_a_dataset_comes_with_its_job(any_database: Database, queue: Queue, user: User) -> None:
-    dataset_id = create_dataset(any_database, queue, user, form(factories.upload(any_database)))
+def test_a_dataset_comes_with_its_job(any_database: Database, queue: Queue, storage: Storage, user: User) -> None:
+    dataset_id = create_dataset(any_database, queue, storage, user, form(factories.upload(any_database)))
     with any_database.read() as session:
         dataset = session.get_one(Dataset, dataset_id)
         assert (dataset.job.title, dataset.job.path, dataset.job.user_id) == (
@@ -61,18 +65,22 @@ def test_a_dataset_comes_with_its_job(any_database: Database, queue: Queue, user
         assert dataset.job.sent_at is not None
 
 
-def test_a_form_sent_eight_times_at_once_makes_one_dataset(any_database: Database, queue: Queue, user: User) -> None:
+def test_a_form_sent_eight_times_at_once_makes_one_dataset(
+    any_database: Database, queue: Queue, storage: Storage, user: User
+) -> None:
     wanted = form(factories.upload(any_database), submission="mark")
     with ThreadPoolExecutor(8) as threads:
-        ids = set(threads.map(lambda _: create_dataset(any_database, queue, user, wanted), range(8)))
+        ids = set(threads.map(lambda _: create_dataset(any_database, queue, storage, user, wanted), range(8)))
     assert len(ids) == 1
     assert (rows(any_database, Dataset), rows(any_database, Job)) == (1, 1)
 
 
-def test_nothing_is_left_of_a_form_that_does_not_fit(any_database: Database, queue: Queue, user: User) -> None:
+def test_nothing_is_left_of_a_form_that_does_not_fit(
+    any_database: Database, queue: Queue, storage: Storage, user: User
+) -> None:
     upload = factories.upload(any_database, classes=[{"name": "cats", "count": 5}])
     with pytest.raises(InvalidDataset) as caught:
-        create_dataset(any_database, queue, user, form(upload))
+        create_dataset(any_database, queue, storage, user, form(upload))
     assert list(caught.value.fields) == ["upload_id"]
     assert (rows(any_database, Dataset), rows(any_database, Job)) == (0, 0)
 
@@ -140,15 +148,3 @@ def test_renaming_keeps_what_is_not_said(any_database: Database, user: User) -> 
     with any_database.read() as session:
         changed = session.get_one(Dataset, dataset.id)
         assert (changed.name, changed.job.title, changed.description) == ("new", "new", "old")
-
-
-def test_the_preview_of_a_split_is_what_the_build_divides(any_database: Database) -> None:
-    upload = factories.upload(any_database, classes=[{"name": "a", "count": 10}, {"name": "b", "count": 3}])
-    assert count_splits(form(upload), upload) == [
-        {"name": "a", "count": 10, "train": 7, "val": 1, "test": 2},
-        {"name": "b", "count": 3, "train": 1, "val": 1, "test": 1},
-    ]
-    assert [row["count"] for row in count_splits(form(upload, max_per_class=5), upload)] == [5, 3]
-    assert [row["name"] for row in count_splits(form(upload, min_per_class=4), upload)] == ["a"]
-    small = factories.upload(any_database, classes=[{"name": "a", "count": 2}])
-    assert count_splits(form(small), small) == []

@@ -81,6 +81,13 @@ def test_a_refused_password_is_not_repeated() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_data_roots_are_full_paths_divided_by_colons() -> None:
+    roots = Settings.read({"TRAINYARD_DATA_ROOTS": "/data/pictures:/mnt/share:"}).data_roots
+    assert roots == (Path("/data/pictures"), Path("/mnt/share"))
+    with pytest.raises(SettingsError, match=r"TRAINYARD_DATA_ROOTS is /data:pictures; expected full paths"):
+        Settings.read({"TRAINYARD_DATA_ROOTS": "/data:pictures"})
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_a_postgresql_address_gets_the_driver_that_is_installed(scheme: str) -> None:
     settings = Settings(database_url=f"{scheme}://mary:secret@db/trainyard")
@@ -109,7 +116,7 @@ def test_every_setting_is_documented_and_nothing_else() -> None:
 def test_the_documented_default_is_the_default(field: object) -> None:
     said = documented()[PREFIX + field.name.upper()].strip("`")
     default = field.default
-    if default == "":
+    if default in ("", ()):
         assert said == "empty"
     elif isinstance(default, bool):
         assert said == str(default).lower()

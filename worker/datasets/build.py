@@ -96,7 +96,7 @@ def _build_in(folder: Path, spec: BuildSpec, listing: Listing, reporter: Reporte
     checkup = check_up(folder, classes, skipped.reasons, spec.processes, lambda: reporter.advance(0))
     write_checkup(folder, checkup)
     (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
-    result = BuildResult(classes, splits, skipped.count, digest, channel_means(mean))
+    result = BuildResult(classes, splits, skipped.count, digest, channel_means(mean), listing.unknown_classes)
     manifest = _manifest(spec, listing, result, skipped, time.monotonic() - started)
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     return result

@@ -140,3 +140,4 @@ class BuildResult:
     skipped_count: int
     content_hash: str  # SHA-256 over pixels, labels and order
     mean: list[float]  # per channel, 0–255, BGR or one grey value
+    unknown_classes: dict[str, int] = field(default_factory=dict)  # of whole splits: name → pictures left out

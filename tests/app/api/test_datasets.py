@@ -119,7 +119,7 @@ def test_a_bad_value_is_refused_with_its_field(
 
 def test_what_is_required_is_said(api: TestClient) -> None:
     fields = api.post(PATH, json={}).json()["error"]["fields"]
-    assert fields == {"upload_id": "This is required.", "name": "This is required."}
+    assert fields == {"upload_id": "Choose an upload.", "name": "This is required."}
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"'])
