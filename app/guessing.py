@@ -1,35 +1,27 @@
 """First values of the dataset wizard, guessed from a few pictures of the upload. Nothing here decides anything: a wrong
-guess is typed over. Reading archives is in `app/archives`, the arithmetic of resizing in `app/imaging`."""
+guess is typed over. Reading them is in `app/upload_pictures.py`, the arithmetic of resizing in `app/imaging`."""
 
 from __future__ import annotations
 
 import io
-import os
-import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from PIL import Image, ImageChops, UnidentifiedImageError
 
-from app.archives.contents import read_table
 from app.archives.errors import ArchiveError
 from app.archives.kind import Kind
-from app.archives.paths import skip_reason
-from app.archives.reading import DamagedEntry, read_picture
-from app.archives.server_folder import allowed_folder, files_below
-from app.archives.table import PictureTable
+from app.archives.server_folder import allowed_folder
 from app.db import Upload
 from app.preprocessing import Channels
 from app.storage import Storage
+from app.upload_pictures import MAX_IMAGES, UNREADABLE, some_pictures
 
 SAMPLE = 12
-MAX_IMAGES = 300_000  # beyond that, reading the table of contents would make a page wait
-MAX_PICTURE_BYTES = 20_000_000
 MAX_PIXELS_DECODED = 1_000_000  # enough to tell grey from colour; larger pictures count as their mode says
-MAX_MEMBERS = 400
 DEFAULT_SIDE = 256  # the size of DIGITS' form, and what AlexNet and GoogLeNet crop from
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L"})
 
@@ -75,64 +67,16 @@ def _of_archive(path: Path, kind: str, _sha256: str) -> tuple[Channels, int, int
     sizes: Counter[tuple[int, int]] = Counter()
     gray = colored = 0
     try:
-        for data in _pictures(path, Kind(kind)):
-            looked_at = _look(data)
+        for picture in some_pictures(path, kind, SAMPLE):
+            looked_at = _look(picture.data)
             if looked_at is None:
                 continue
             sizes[looked_at[0]] += 1
             gray, colored = gray + looked_at[1], colored + (not looked_at[1])
-    except (ArchiveError, OSError, ValueError, tarfile.TarError, EOFError):
+    except UNREADABLE:
         pass  # the upload was checked when it arrived; should it be gone now, the wizard says so at the upload
     channels = Channels.GRAY if gray and not colored else Channels.COLOR
     return channels, *_side(sizes)
-
-
-def _pictures(path: Path, kind: Kind) -> Iterator[bytes]:
-    """Some pictures of the archive: spread over it where it can be read in any order, else the first ones."""
-    if kind is Kind.FOLDER:
-        yield from _first_of_folder(path)
-        return
-    if kind not in (Kind.ZIP, Kind.TAR):
-        yield from _first_of_tar(path)
-        return
-    table = read_table(path, kind)
-    step = max(1, len(table) // SAMPLE)
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        for row in range(0, len(table), step)[:SAMPLE]:
-            if table.size[row] > MAX_PICTURE_BYTES:
-                continue
-            place = (table.offset[row], table.packed[row], table.size[row], table.method[row], table.checksum[row])
-            try:
-                yield read_picture(descriptor, *place)
-            except DamagedEntry:
-                continue
-    finally:
-        os.close(descriptor)
-
-
-def _first_of_folder(path: Path) -> Iterator[bytes]:
-    found = 0
-    for visited, (name, size) in enumerate(files_below(os.fsencode(path), PictureTable())):
-        if found >= SAMPLE or visited >= MAX_MEMBERS:
-            return
-        if size <= MAX_PICTURE_BYTES and skip_reason(os.fsdecode(name).rpartition("/")[2]) is None:
-            found += 1
-            yield (path / os.fsdecode(name)).read_bytes()
-
-
-def _first_of_tar(path: Path) -> Iterator[bytes]:
-    found = 0
-    with tarfile.open(path, mode="r|*") as archive:
-        for visited, member in enumerate(archive):
-            if found >= SAMPLE or visited >= MAX_MEMBERS or member.size > MAX_PICTURE_BYTES:
-                return
-            if not member.isfile() or skip_reason(PurePosixPath(member.name).name) is not None:
-                continue
-            file = archive.extractfile(member)
-            if file is not None:
-                found += 1
-                yield file.read()
 
 
 def _look(data: bytes) -> tuple[tuple[int, int], bool] | None:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from app.archives.errors import ArchiveError
@@ -24,7 +24,7 @@ _MEMORY_BYTES = 1024**3
 _INSTALL_BSDTAR = "install bsdtar on the server (Debian and Ubuntu: apt install libarchive-tools)"
 
 
-def extracted(path: Path, kind: str) -> Iterator[bytes]:
+def extracted(path: Path, kind: str) -> Generator[bytes, None, None]:
     """A tar of what the archive holds, in pieces; raises ArchiveError when it cannot be unpacked here or at all."""
     command = _command(path, kind)
     with tempfile.TemporaryFile() as complaints:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, BinaryIO
 
 from app.archives.errors import ArchiveError
@@ -42,7 +42,7 @@ _MAKERS: dict[str, Callable[[], Any]] = {
 _MAGICS = {"tar.gz": b"\x1f\x8b", "tar.bz2": b"BZh", "tar.xz": b"\xfd7zXZ"}
 
 
-def decompressed(file: BinaryIO, kind: str) -> Iterator[bytes]:
+def decompressed(file: BinaryIO, kind: str) -> Generator[bytes, None, None]:
     """The content of a compressed file in pieces of bounded size; streams behind each other are one."""
     inner = _MAKERS[kind]()
     while True:
