@@ -7,6 +7,7 @@ from pathlib import Path
 from app.augmentation import Augmentation, Flip, QuadRotation
 from app.db import Model, Snapshot, Status
 from app.preprocessing import MeanMode, Preprocessing
+from app.schemas.datasets import resize_text
 from app.solver.spec import SolverSpec
 
 TAIL_BYTES = 128 * 1024
@@ -85,6 +86,7 @@ def input_facts(preprocessing: Preprocessing) -> list[tuple[str, str]]:
         mean += f" ({', '.join(f'{value:.1f}' for value in preprocessing.mean_values)})"
     return [
         ("Images", f"{preprocessing.width} × {preprocessing.height} {preprocessing.channels}"),
+        ("Resize", resize_text(preprocessing)),
         ("Crop", f"{preprocessing.crop_size} × {preprocessing.crop_size}" if preprocessing.crop_size else "none"),
         ("Mirror", "half of the training images" if preprocessing.mirror else "no"),
         ("Mean subtracted", mean),

@@ -36,6 +36,13 @@ class ResizeMode(StrEnum):
     HALF_CROP = "half_crop"
 
 
+class Fill(StrEnum):
+    """What the borders become that fill and half crop leave."""
+
+    NOISE = "noise"
+    COLOR = "color"
+
+
 class MeanMode(StrEnum):
     NONE = "none"
     IMAGE = "image"
@@ -107,7 +114,7 @@ def color_of(text: str) -> Color:
 
 def fill_color_of(options: Mapping[str, Any]) -> Color | None:
     """Of a dataset's options; None when the borders are noise."""
-    return color_of(options["fill_color"]) if options.get("fill") == "color" else None
+    return color_of(options["fill_color"]) if options.get("fill") == Fill.COLOR else None
 
 
 def color_text(color: Color) -> str:

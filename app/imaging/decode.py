@@ -18,11 +18,17 @@ from app.imaging.small_files import decode_plain
 from app.preprocessing import Channels, Preprocessing, ResizeMode
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "PPM", "WEBP", "TIFF", "GIF")
-# 64 million pixels take 256 MB while they are decoded; a JPEG is scaled down while it is decoded and may be larger.
-MAX_PIXELS = 64_000_000
-MAX_JPEG_PIXELS = 400_000_000
+
+
+class Limits(NamedTuple):
+    """Pixels of a picture that is decoded; a JPEG is scaled down while it is decoded and may be larger."""
+
+    pixels: int = 64_000_000  # 256 MB
+    jpeg_pixels: int = 400_000_000
+
 
 _ORIENTATION = 0x0112
+_JPEG = ("JPEG", "MPO")
 
 
 class ImageError(Exception):
@@ -52,7 +58,7 @@ FAILURES = (
 )  # fmt: skip
 
 
-def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_JPEG_PIXELS) -> Decoded:
+def decode(data: bytes, preprocessing: Preprocessing, limits: Limits = Limits()) -> Decoded:
     """The picture in the channels of `preprocessing`, not smaller than its size; raises ImageError."""
     try:
         plain = decode_plain(data)
@@ -61,8 +67,11 @@ def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_JPEG
             return Decoded(_to_channels(plain.image, preprocessing.channels), 1, plain.image.size, None, is_bare)
         image = _open(data)
         original_size = image.size
-        _refuse_flood(image, max_pixels)
+        _refuse_flood(image, limits.jpeg_pixels if image.format in _JPEG else limits.pixels)
         _draft(image, preprocessing)
+        if image.width * image.height > limits.pixels:
+            wanted = f"{preprocessing.width}×{preprocessing.height}"
+            raise ImageError(f"too large to decode to {wanted}: {image.width}×{image.height} after scaling")
         image.load()
         orientation = _orientation(image)
         note = _NOTES.get(image.mode)
@@ -109,9 +118,8 @@ def _not_an_image(data: bytes) -> str:
     return "not an image, or damaged at its start"
 
 
-def _refuse_flood(image: Image.Image, max_pixels: int) -> None:
+def _refuse_flood(image: Image.Image, limit: int) -> None:
     width, height = image.size
-    limit = min(max_pixels, MAX_JPEG_PIXELS if image.format in ("JPEG", "MPO") else MAX_PIXELS)
     if width < 1 or height < 1:
         raise ImageError(f"has no pixels ({width}×{height})")
     if width * height > limit:
@@ -123,7 +131,7 @@ def _draft(image: Image.Image, preprocessing: Preprocessing) -> None:
 
     Three times faster on 12 megapixels, and 52 dB from scaling the whole picture (OpenCV's plain bilinear: 37 dB).
     """
-    if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+    if image.format not in _JPEG or image.mode not in ("RGB", "L"):
         return
     wanted = "L" if preprocessing.channels is Channels.GRAY else image.mode
     if preprocessing.resize_mode is ResizeMode.NONE:
@@ -131,9 +139,6 @@ def _draft(image: Image.Image, preprocessing: Preprocessing) -> None:
     else:
         longest = max(preprocessing.width, preprocessing.height)  # the picture may still be turned
         image.draft(wanted, (longest, longest))
-    if image.size[0] * image.size[1] > MAX_PIXELS:
-        wanted_size = f"{preprocessing.width}×{preprocessing.height}"
-        raise ImageError(f"too large to decode to {wanted_size}: {image.size[0]}×{image.size[1]} after scaling")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -17,7 +17,7 @@ from app.imaging.decode import FAILURES, Decoded, ImageError, decode, refusal
 from app.imaging.resize import ResizeError, resize
 from app.preprocessing import Preprocessing, ResizeMode
 
-__all__ = ["ImageError", "Picture", "fit", "load_image", "load_picture", "pixels_bgr"]
+__all__ = ["ImageError", "Picture", "fit", "load_image", "load_picture", "pixels_bgr", "upright"]
 
 
 class Picture(NamedTuple):
@@ -55,11 +55,16 @@ def fit(decoded: Decoded, preprocessing: Preprocessing) -> Image.Image:
         if mode is ResizeMode.SQUASH:  # turning the small picture is cheaper
             size = (height, width) if orientation > 4 else (width, height)
             return _oriented(resize(image, *size, mode), orientation)
-        return resize(_oriented(image, orientation), width, height, mode, preprocessing.fill_color)
+        return resize(upright(decoded), width, height, mode, preprocessing.fill_color)
     except ResizeError as error:
         raise ImageError(str(error)) from None
     except FAILURES as error:
         raise refusal(error) from None
+
+
+def upright(decoded: Decoded) -> Image.Image:
+    """The decoded picture as one looks at it, in its own size."""
+    return _oriented(decoded.image, decoded.orientation)
 
 
 _TURNS = {

@@ -16,9 +16,11 @@ from app.datasets import InvalidDataset
 from app.db import Status, Upload
 from app.errors import messages_by_field
 from app.forms import Typed
-from app.schemas.datasets import ENCODINGS, RESIZE_MODES, NewDataset, Split
+from app.pages import dataset_previews
+from app.pages.dataset_previews import find_upload
+from app.schemas.datasets import ENCODINGS, FILLS, RESIZE_MODES, NewDataset, Split
 from app.storage import Storage
-from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, redirect, render
+from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, get_storage, redirect, render
 
 router = APIRouter(include_in_schema=False)
 MAX_UPLOADS_SHOWN = 200
@@ -31,6 +33,8 @@ DEFAULTS = {
     "width": "256",
     "height": "256",
     "resize_mode": "squash",
+    "fill": "noise",
+    "fill_color": "#000000",
     "encoding": "png",
     "jpeg_quality": "90",
     "seed": "1",
@@ -54,7 +58,7 @@ def new(request: Request, session: ReadSession, storage: StorageDep, upload: str
 @router.get("/datasets/new/_split")
 def split_preview(request: Request, session: ReadSession, storage: StorageDep, upload_id: str = "") -> HTMLResponse:
     """The classes of an upload with the counts of each split; drawn anew while somebody types."""
-    upload = _find_upload(session, upload_id)
+    upload = find_upload(session, upload_id)
     guess = guessing.guess(storage, upload) if upload else None
     preview = _preview(session, upload, dict(request.query_params))
     return render(request, "datasets/_split_preview.html", upload=upload, preview=preview, guess=guess)
@@ -65,7 +69,7 @@ def create(request: Request, database: DatabaseDep, storage: StorageDep, user: C
     values = {field: form.get(field, "") for field in TYPED}
     if "preview" in form:
         with database.read() as session:
-            return _wizard(request, session, values, {})
+            return _wizard(request, session, values, {}, is_drawn=True)
     errors: dict[str, str] = {}
     try:
         sent: dict[str, Any] = {field: values[field] for field in FIELDS if field in form or field in NEEDED}
@@ -90,8 +94,10 @@ def _wizard(
     *,
     status_code: int = 200,
     is_guessed: bool = False,
+    is_drawn: bool = False,
 ) -> HTMLResponse:
-    upload = _find_upload(session, values.get("upload_id", ""))
+    storage = get_storage(request)
+    upload = find_upload(session, values.get("upload_id", ""))
     return render(
         request,
         "datasets/new.html",
@@ -101,7 +107,10 @@ def _wizard(
         uploads=_ready_uploads(session, upload),
         upload=upload,
         preview=_preview(session, upload, values),
+        resized=dataset_previews.resized_of(storage, upload, values) if is_drawn else None,
+        copies=dataset_previews.copies_of(storage, upload, values) if is_drawn else None,
         resize_modes=[(mode.value, *texts) for mode, texts in RESIZE_MODES.items()],
+        fills=[(fill.value, text) for fill, text in FILLS.items()],
         encodings=[(encoding.value, *texts) for encoding, texts in ENCODINGS.items()],
     )
 
@@ -114,7 +123,7 @@ def _messages(error: ValidationError) -> dict[str, str]:
 
 def _of_upload(session: Session, storage: Storage, upload_id: str) -> dict[str, str]:
     """The wizard's first values for an upload: the one asked for, else the newest."""
-    upload = _find_upload(session, upload_id)
+    upload = find_upload(session, upload_id)
     if upload is None and not upload_id:
         ready = _ready_uploads(session, None)
         upload = ready[0] if ready else None
@@ -146,11 +155,6 @@ def _of_dataset(session: Session, dataset_id: str) -> dict[str, str]:
 
 def _as_typed(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _find_upload(session: Session, upload_id: str) -> Upload | None:
-    is_id = upload_id.isascii() and upload_id.isdigit() and len(upload_id) < 19
-    return session.get(Upload, int(upload_id)) if is_id else None
 
 
 def _ready_uploads(session: Session, chosen: Upload | None) -> list[Upload]:

@@ -18,14 +18,14 @@ from app.db import Dataset, Status
 from app.errors import messages_by_field
 from app.forms import Typed
 from app.image_sizes import original_sizes
-from app.pages import dataset_checkup, dataset_images, dataset_wizard
-from app.preprocessing import ResizeMode
-from app.schemas.datasets import FINDINGS, RESIZE_MODES, DatasetChanges
+from app.pages import dataset_checkup, dataset_images, dataset_previews, dataset_wizard
+from app.schemas.datasets import FINDINGS, DatasetChanges, resize_text
 from app.storage import Storage
 from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, redirect, render
 
 router = APIRouter(include_in_schema=False)
 router.include_router(dataset_wizard.router)
+router.include_router(dataset_previews.router)
 router.include_router(dataset_images.router)
 router.include_router(dataset_checkup.router)
 SAMPLE = 32
@@ -133,7 +133,7 @@ def _show(
     shared = {
         "dataset": dataset,
         "facts": _facts(dataset),
-        "resize_mode": RESIZE_MODES[ResizeMode(dataset.options["resize_mode"])][0],
+        "resize_mode": resize_text(dataset.preprocessing),
         "version": dataset_images.version_of(dataset),
         "has_parent": session.get(Dataset, dataset.options.get("parent_id", 0)) is not None,
         "has_class_means": (files.folder / CLASS_MEANS_FILE).is_file(),

@@ -10,8 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from app.db import Dataset
 from app.made_of import Place
-from app.preprocessing import Channels, ResizeMode
-from app.schemas.fields import decimal, lines, one_line, refusal, whole
+from app.preprocessing import Channels, Fill, Preprocessing, ResizeMode, color_of, color_text
+from app.schemas.fields import color, decimal, lines, one_line, refusal, whole
 from app.schemas.sources import Sources, is_whole
 
 MAX_SIDE = 4096
@@ -58,10 +58,22 @@ ENCODINGS = {
 RESIZE_MODES = {
     ResizeMode.SQUASH: ("Squash", "Stretched to the size; the shape changes"),
     ResizeMode.CROP: ("Crop", "Scaled to cover the size, what sticks out is cut off"),
-    ResizeMode.FILL: ("Fill", "Scaled to fit inside, the borders are filled with noise"),
+    ResizeMode.FILL: ("Fill", "Scaled to fit inside, the borders are filled"),
     ResizeMode.HALF_CROP: ("Half crop, half fill", "Between the two: a little is cut off, a little is filled"),
     ResizeMode.NONE: ("None", "Images of another size are left out"),
 }
+FILLS = {
+    Fill.NOISE: "Noise",
+    Fill.COLOR: "One colour",
+}
+
+
+def resize_text(preprocessing: Preprocessing) -> str:
+    """How a picture comes to its size, in a few words."""
+    name = RESIZE_MODES[preprocessing.resize_mode][0].lower()
+    if preprocessing.resize_mode not in (ResizeMode.FILL, ResizeMode.HALF_CROP):
+        return name
+    return f"{name}, borders of {color_text(preprocessing.fill_color) if preprocessing.fill_color else 'noise'}"
 
 
 class Split(StrEnum):
@@ -121,6 +133,10 @@ class NewDataset(Sources):
     width: Side | None = Field(None, description="Pixels. Left out: guessed from the upload")
     height: Side | None = Field(None, description="Pixels. Left out: guessed from the upload")
     resize_mode: ResizeMode = ResizeMode.SQUASH
+    fill: Fill = Field(default=Fill.NOISE, description="Of the borders that `fill` and `half_crop` leave")
+    fill_color: Annotated[str, BeforeValidator(color)] = Field(
+        default="#000000", description="Of the borders when `fill` is `color`"
+    )
     encoding: Encoding = Encoding.PNG
     jpeg_quality: Quality = 90
     seed: Seed = 1
@@ -164,6 +180,14 @@ class NewDataset(Sources):
     def percents(self) -> tuple[float, float, float]:
         return self.train_percent, self.val_percent, self.test_percent
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Its part of the definition, once channels and size are known."""
+        if self.channels is None or self.width is None or self.height is None:
+            raise ValueError("channels and size are guessed before a dataset is made")
+        fill_color = color_of(self.fill_color) if self.fill is Fill.COLOR else None
+        return Preprocessing(self.channels, self.width, self.height, self.resize_mode, fill_color)
+
     def options(self) -> dict[str, Any]:
         """What the build needs besides channels, size and sources."""
         return {
@@ -173,6 +197,8 @@ class NewDataset(Sources):
             "min_per_class": self.min_per_class,
             "max_per_class": self.max_per_class,
             "resize_mode": self.resize_mode.value,
+            "fill": self.fill.value,
+            "fill_color": self.fill_color,
             "encoding": self.encoding.value,
             "jpeg_quality": self.jpeg_quality,
             "seed": self.seed,

@@ -42,6 +42,14 @@ def decimal(low: float, high: float) -> Callable[[object], float]:
     return parse
 
 
+def color(value: object) -> str:
+    """Reads a colour as a browser sends it; letters in lower case."""
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if not re.fullmatch("#[0-9a-f]{6}", text):
+        raise refusal(f"Expected a colour like #ff8000, found {found(value)}.")
+    return text
+
+
 def one_line(longest: int) -> Callable[[object], str]:
     """Reads a name in any script, normalised to NFC."""
 

@@ -20,6 +20,8 @@ FORM = {
     "width": "12",
     "height": "10",
     "resize_mode": "squash",
+    "fill": "noise",
+    "fill_color": "#000000",
     "encoding": "png",
     "jpeg_quality": "90",
     "seed": "1",

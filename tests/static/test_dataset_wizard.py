@@ -69,3 +69,38 @@ def test_the_quality_is_asked_for_with_jpeg_only(page: Page) -> None:
     expect(quality).to_be_hidden()
     page.locator("input[name=encoding][value=jpeg]").check()
     expect(quality).to_be_visible()
+
+
+def test_previews_are_drawn_at_once_and_again_when_a_choice_changes(page: Page, site: Site) -> None:
+    resized = page.get_by_role("region", name="Images of this upload in each resize method")
+    row = resized.get_by_role("row", name="12 × 10").first
+    drawn = row.get_by_role("img", name="Crop", exact=True)
+    expect(drawn).to_have_attribute("width", "12")
+    page.fill("#width", "30")
+    expect(drawn).to_have_attribute("width", "30")
+    filled = row.get_by_role("img", name="Half crop, half fill")
+    before = filled.get_attribute("src")
+    page.check("[name=resize_mode][value=half_crop]")
+    page.select_option("#fill", "color")
+    page.fill("#fill_color", "#ff0000")
+    expect(filled).not_to_have_attribute("src", before or "")
+    page.select_option("#upload_id", label="gray ones · 20 images in 2 classes")
+    expect(resized.get_by_role("row", name="9 × 9").first).to_be_visible()
+    assert site.problems == []
+
+
+def test_the_colour_of_the_borders_is_asked_for_where_it_matters(page: Page) -> None:
+    expect(page.locator("#fill")).to_be_hidden()
+    page.check("[name=resize_mode][value=fill]")
+    expect(page.locator("#fill")).to_be_visible()
+    expect(page.locator("#fill_color")).to_be_hidden()
+    page.select_option("#fill", "color")
+    expect(page.locator("#fill_color")).to_be_visible()
+
+
+def test_copies_are_drawn_while_their_alterations_are_typed(page: Page) -> None:
+    page.get_by_text("Data augmentation").click()
+    page.fill("#copies", "2")
+    expect(page.get_by_text("Choose at least one alteration")).to_be_visible()
+    page.check("#mirror")
+    expect(page.get_by_role("img", name="Copy 2").first).to_be_visible()

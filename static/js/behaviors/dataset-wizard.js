@@ -40,6 +40,7 @@ export function connect(form) {
         field.defaultValue = field.value;
         field.defaultChecked = field.checked;
       }
+      fields[0].dispatchEvent(new Event("input", { bubbles: true })); // previews depend on it
     }
   }
 

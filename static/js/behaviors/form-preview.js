@@ -2,6 +2,7 @@
      data-url     answers the new inside of this element
      data-fields  names of the fields that it depends on; they are sent along, and changing one asks anew
      data-method  GET (for short values) or POST (the default)
+     data-draw    "now" where the page came without a preview, which takes the server longer than the page
    The element lies within the form. An answer that a later one has overtaken is dropped. */
 
 import { fieldsOf, onFields } from "../lib/fields.js";
@@ -34,5 +35,6 @@ export function connect(element) {
     if (table) table.scrollTop = scrolled;
   }
 
+  if (element.dataset.draw === "now" && !element.firstElementChild) draw();
   return onFields(element, draw);
 }

@@ -45,6 +45,8 @@ def test_what_is_left_out_is_as_in_the_wizard(api: TestClient, upload: Upload) -
         "val_percent": 10.0,
         "test_percent": 20.0,
         "resize_mode": "squash",
+        "fill": "noise",
+        "fill_color": "#000000",
         "encoding": "png",
         "jpeg_quality": 90,
         "min_per_class": 1,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from app.db import Database, Status, Upload
+from app.preprocessing import Preprocessing
+from app.schemas.models import NewModel
 from app.storage import Storage
 from tests import factories
 from tests.app import built
@@ -50,6 +55,7 @@ def test_sending_the_form_makes_a_dataset_and_queues_its_build(
     assert (answer.status_code, answer.headers["location"]) == (303, f"/datasets/{dataset.id}")
     assert (dataset.name, dataset.channels, dataset.width, dataset.height) == ("pets small", "color", 12, 10)
     assert dataset.options == {"train_percent": 70, "val_percent": 10, "test_percent": 20, "resize_mode": "squash",
+                               "fill": "noise", "fill_color": "#000000",
                                "encoding": "png", "jpeg_quality": 90, "seed": 1, "min_per_class": 1,
                                "max_per_class": None, "augmentation": None}  # fmt: skip
     assert (dataset.status, dataset.job.kind, dataset.job.path) == (
@@ -78,6 +84,23 @@ def test_every_choice_of_the_form_can_be_built(
     assert dataset.image_count == 20
     picture = client.get(f"/datasets/{dataset.id}/images/train/0.png")
     assert picture.headers["content-type"] == ("image/jpeg" if encoding == "jpeg" else "image/png")
+
+
+def test_the_colour_of_the_borders_goes_from_the_form_to_the_pixels_and_to_the_models(
+    client: Browser, upload: Upload, database: Database, storage: Storage
+) -> None:
+    sent(client, upload, resize_mode="fill", fill="color", fill_color="#FF8000", width="20", height="10")
+    dataset = built.make(database, storage, datasets_in(database)[0].id)
+    picture = Image.open(io.BytesIO(client.get(f"/datasets/{dataset.id}/images/train/0.png").content))
+    assert picture.getpixel((0, 0)) == picture.getpixel((19, 9)) == (255, 128, 0)
+    assert "20 × 10 px, fill, borders of #ff8000" in client.get(f"/datasets/{dataset.id}").text
+    page = client.get(f"/datasets/new?clone={dataset.id}").text
+    assert (values_in(page)["fill_color"], '<option value="color" selected>' in page) == ("#ff8000", True)
+    manifest = json.loads((storage.dataset_dir(dataset.id) / "manifest.json").read_text())
+    assert manifest["preprocessing"]["fill_color"] == "#ff8000"
+    whole = NewModel(name="net", dataset_id=dataset.id, topology="lenet").preprocessing(dataset.preprocessing)
+    assert whole.fill_color == (255, 128, 0)
+    assert Preprocessing.from_dict(json.loads(json.dumps(whole.to_dict()))) == whole
 
 
 def test_without_resizing_images_of_another_size_are_left_out(
@@ -170,6 +193,9 @@ def test_each_opening_of_the_form_has_a_mark_of_its_own(client: Browser, upload:
     ({"copies": "2", "zoom_in": "99"}, "zoom_in", "from 100 to 200"),
     ({"encoding": "bmp"}, "encoding", "found “bmp”"),
     ({"resize_mode": "stretch"}, "resize_mode", "found “stretch”"),
+    ({"fill": "grass"}, "fill", "found “grass”"),
+    ({"fill_color": "red"}, "fill_color", "Expected a colour like #ff8000, found “red”."),
+    ({"fill_color": ""}, "fill_color", "found nothing"),
     ({"seed": "-1"}, "seed", "found “-1”"),
     ({"channels": "cmyk"}, "channels", "found “cmyk”"),
     ({"upload_id": ""}, "upload_id", "Choose an upload."),
