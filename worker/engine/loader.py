@@ -48,6 +48,14 @@ class Split:
         return self.store.count
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A batch as a person can look at it: cut and varied, before mean and scale."""
+
+    indices: NDArray[np.int64]  # (B,) places in the split
+    pixels: Tensor  # (B, h, w, C) uint8
+
+
 class TrainingBatches:
     """The batches of every iteration of a run."""
 
@@ -71,9 +79,18 @@ class TrainingBatches:
 
     def at(self, iteration: int) -> Iterator[Batch]:
         """The batches that iteration `iteration` accumulates over."""
-        for number in range(iteration * self.accumulation, (iteration + 1) * self.accumulation):
+        for number in self._numbers(iteration):
             taken = self._take(number) if self._ahead is None else self._ahead.get(number)
-            yield self._finish(number, taken)
+            yield self._fed(number, taken), _labels(self.split, taken)
+
+    def seen(self, iteration: int) -> Iterator[Seen]:
+        """The same batches as a person can look at them."""
+        for number in self._numbers(iteration):
+            taken = self._take(number)
+            yield Seen(taken.indices, self.split.transform.pixels_of(self._fed(number, taken), taken.windows))
+
+    def _numbers(self, iteration: int) -> range:
+        return range(iteration * self.accumulation, (iteration + 1) * self.accumulation)
 
     def indices(self, number: int) -> NDArray[np.int64]:
         """Which images batch `number` of the whole run holds; (B,)."""
@@ -96,15 +113,15 @@ class TrainingBatches:
         cut = windows if self.augmentation is None else None  # what is varied is varied whole, and cut afterwards
         return _Taken(indices, windows, self.split.store.take(indices, cut))
 
-    def _finish(self, number: int, taken: _Taken) -> Batch:
-        pixels, labels = _on_device(self.split, taken)
+    def _fed(self, number: int, taken: _Taken) -> Tensor:
+        """What the net gets of a batch: (B, C, h, w) float32."""
         transform = self.split.transform
+        pixels = taken.pixels.to(self.split.device, non_blocking=True)
         if self.augmentation is not None:
             random = np.random.default_rng((self.seed, _VARIATIONS, number))
             varied = augment(pixels.permute(0, 3, 1, 2).float(), self.augmentation, random)
-            return cut_out(transform.varied(varied, taken.windows), self.augmentation, random), labels
-        images = transform.central(pixels) if taken.windows is None else transform.windowed(pixels, taken.windows)
-        return images, labels
+            return cut_out(transform.varied(varied, taken.windows), self.augmentation, random)
+        return transform.central(pixels) if taken.windows is None else transform.windowed(pixels, taken.windows)
 
 
 def in_order(split: Split, batch_size: int) -> Iterator[Batch]:
@@ -119,8 +136,7 @@ def in_order(split: Split, batch_size: int) -> Iterator[Batch]:
     ahead = None if split.store.is_quick else _Ahead(take, len(starts))
     for number in range(len(starts)):
         taken = take(number) if ahead is None else ahead.get(number)
-        pixels, labels = _on_device(split, taken)
-        yield split.transform.central(pixels), labels
+        yield split.transform.central(taken.pixels.to(split.device, non_blocking=True)), _labels(split, taken)
 
 
 @dataclass(frozen=True)
@@ -130,9 +146,8 @@ class _Taken:
     pixels: Tensor  # (B, h, w, C) uint8
 
 
-def _on_device(split: Split, taken: _Taken) -> Batch:
-    places = torch.from_numpy(taken.indices).to(split.device, non_blocking=True)
-    return taken.pixels.to(split.device, non_blocking=True), split.labels.index_select(0, places)
+def _labels(split: Split, taken: _Taken) -> Tensor:
+    return split.labels.index_select(0, torch.from_numpy(taken.indices).to(split.device, non_blocking=True))
 
 
 class _Ahead:

@@ -70,11 +70,7 @@ class PixelTransform:
 
     def windowed(self, pixels: Tensor, windows: Windows) -> Tensor:
         """(N, C, h, w) float32 from pixels (N, h, w, C) uint8 that were cut by `windows` already."""
-        mean = self.mean
-        if mean is not None and mean.dim() == 3:
-            rows, columns = windows.rows_and_columns(pixels.device)
-            mean = mean[rows, columns]
-        return self._arithmetic(pixels, mean)
+        return self._arithmetic(pixels, self._mean_of(windows, pixels.device))
 
     def varied(self, images: Tensor, windows: Windows | None) -> Tensor:
         """(N, C, h, w) float32 from whole images (N, C, H, W) float32, cut by `windows` here."""
@@ -88,11 +84,33 @@ class PixelTransform:
     def central(self, pixels: Tensor) -> Tensor:
         """(N, C, h, w) float32 from whole images (N, H, W, C) uint8, without any randomness."""
         height, width = self.size
-        top, left = (self.preprocessing.height - height) // 2, (self.preprocessing.width - width) // 2
-        mean = self.mean
-        if mean is not None and mean.dim() == 3:
-            mean = mean[top : top + height, left : left + width]
-        return self._arithmetic(pixels[:, top : top + height, left : left + width], mean)
+        top, left = self._central_place()
+        return self._arithmetic(pixels[:, top : top + height, left : left + width], self._central_mean())
+
+    def pixels_of(self, inputs: Tensor, windows: Windows | None) -> Tensor:
+        """What a person can look at: (N, h, w, C) uint8 of a net's inputs (N, C, h, w), scale and mean undone."""
+        values = inputs.permute(0, 2, 3, 1) / self.scale
+        mean = self._central_mean() if windows is None else self._mean_of(windows, inputs.device)
+        if mean is not None:
+            values = values + mean
+        return values.round().clamp(0, 255).to(torch.uint8)
+
+    def _mean_of(self, windows: Windows, device: torch.device) -> Tensor | None:
+        if self.mean is None or self.mean.dim() != 3:
+            return self.mean
+        rows, columns = windows.rows_and_columns(device)
+        return self.mean[rows, columns]
+
+    def _central_mean(self) -> Tensor | None:
+        height, width = self.size
+        top, left = self._central_place()
+        if self.mean is None or self.mean.dim() != 3:
+            return self.mean
+        return self.mean[top : top + height, left : left + width]
+
+    def _central_place(self) -> tuple[int, int]:
+        height, width = self.size
+        return (self.preprocessing.height - height) // 2, (self.preprocessing.width - width) // 2
 
     def _arithmetic(self, pixels: Tensor, mean: Tensor | None) -> Tensor:
         values = pixels.to(torch.float32, copy=True)  # (N, h, w, C)
