@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import sources
-from app.db import Database, Dataset, Job, JobKind, Model, Status, Upload, User
+from app.db import Database, Dataset, FirstBatch, Job, JobKind, Model, Status, Upload, User
 from app.queue import Queue
 from app.schemas.datasets import DatasetChanges, NewDataset
 from app.sources import Chosen
@@ -170,6 +170,7 @@ def delete_dataset(database: Database, storage: Storage, user: User, dataset_id:
         if dataset.status == Status.RUNNING:
             raise DatasetInUse("This dataset is being built. Stop it first, then delete it.")
         job = dataset.job
+        FirstBatch.forget(session, session.scalars(select(FirstBatch).where(FirstBatch.dataset_id == dataset.id)).all())
         session.delete(dataset)
         session.flush()
         session.delete(job)

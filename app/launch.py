@@ -18,6 +18,7 @@ from app.db import Database, Dataset, Job, JobKind, Model, Status, Sweep, User
 from app.preprocessing import MeanMode, Preprocessing
 from app.queue import Queue
 from app.schemas.models import NewModel
+from app.schemas.transformation import TransformationFields
 from app.solver.spec import SolverSpec
 from app.solver.sweep import expand
 from app.split import SPLITS, needed_per_class, split_counts
@@ -117,7 +118,7 @@ def make_plan(session: Session, form: NewModel) -> Plan:
     facts = DatasetFacts.of(dataset)
     topology_field = "prototxt" if form.prototxt.strip() else "topology"
     topology_name, prototxt = _chosen_topology(session, form)
-    preprocessing = _preprocessing(form, dataset, facts)
+    preprocessing = full_preprocessing(form, dataset, facts)
     own = facts.preprocessing
     errors = form.transformation_problems(own.width, own.height) | _solver_problems(form, facts)
     report = check(prototxt, *preprocessing.input_shape, classes=facts.classes, batch_size=max(form.batch_size))
@@ -139,6 +140,14 @@ def problem_with_dataset(dataset: Dataset | None) -> str:
         reason = f": {dataset.job.error}" if dataset.job.error else ""
         return f"The building of this dataset has {dataset.status}{reason}. Choose one that is done or being built."
     return ""
+
+
+def full_preprocessing(form: TransformationFields, dataset: Dataset, facts: DatasetFacts) -> Preprocessing:
+    """The dataset's part, completed by the form; with the mean values once they are known."""
+    full = form.preprocessing(facts.preprocessing)
+    if full.mean is MeanMode.PIXEL and facts.is_built:
+        full = replace(full, mean_values=tuple(float(value) for value in dataset.result.get("mean", ())))
+    return full
 
 
 def issues_in_words(issues: Sequence[Issue]) -> str:
@@ -176,24 +185,20 @@ def _original(session: Session, form: NewModel) -> Found | None:
         return None
 
 
-def _preprocessing(form: NewModel, dataset: Dataset, facts: DatasetFacts) -> Preprocessing:
-    full = form.preprocessing(facts.preprocessing)
-    if full.mean is MeanMode.PIXEL and facts.is_built:
-        full = replace(full, mean_values=tuple(float(value) for value in dataset.result.get("mean", ())))
-    return full
-
-
 def _solver_problems(form: NewModel, facts: DatasetFacts) -> dict[str, str]:
-    problems = form.problems()
-    largest, images = max(form.batch_size), facts.train_count
-    if images and largest > images:
-        problems["batch_size"] = f"Expected at most {images:,}, the number of training images, found {largest:,}."
-    elif images and largest * form.batch_accumulation > images:
-        problems["batch_accumulation"] = (
-            f"{form.batch_accumulation} batches of {largest} are {largest * form.batch_accumulation:,} images; "
+    return form.problems() | batch_problems(max(form.batch_size), form.batch_accumulation, facts.train_count)
+
+
+def batch_problems(batch_size: int, accumulation: int, images: int) -> dict[str, str]:
+    """What asks for more images than there are to train on, by field; nothing while their number is unknown."""
+    if images and batch_size > images:
+        return {"batch_size": f"Expected at most {images:,}, the number of training images, found {batch_size:,}."}
+    if images and batch_size * accumulation > images:
+        return {
+            "batch_accumulation": f"{accumulation} batches of {batch_size} are {batch_size * accumulation:,} images; "
             f"expected at most {images:,}, the number of training images."
-        )
-    return problems
+        }
+    return {}
 
 
 def _sent_before(session: Session, form: NewModel) -> int | None:

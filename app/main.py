@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from app import errors, live, uploads
 from app.api import datasets as api_datasets
 from app.api import docs as api_docs
+from app.api import first_batches as api_first_batches
 from app.api import health as api_health
 from app.api import jobs as api_jobs
 from app.api import models as api_models
@@ -23,7 +24,7 @@ from app.api import tokens as api_tokens
 from app.api import topologies as api_topologies
 from app.api import uploads as api_uploads
 from app.db import Database
-from app.pages import account, datasets, home, jobs, models, patterns, predictions, sweeps, topologies
+from app.pages import account, datasets, first_batches, home, jobs, models, patterns, predictions, sweeps, topologies
 from app.pages import uploads as upload_pages
 from app.queue import Queue
 from app.security import gate
@@ -32,8 +33,9 @@ from app.storage import Storage
 from app.version import VERSION
 from app.web import ROOT
 
-PAGES = (home, account, upload_pages, datasets, topologies, models, sweeps, predictions, jobs, patterns)
-API = (api_docs, api_health, api_tokens, api_uploads, api_datasets, api_topologies, api_models, api_sweeps,
+PAGES = (home, account, upload_pages, datasets, topologies, models, first_batches, sweeps, predictions, jobs, patterns)
+API = (api_docs, api_health, api_tokens, api_uploads, api_datasets, api_topologies, api_models,
+       api_first_batches, api_sweeps,
        api_predictions, api_jobs)  # fmt: skip
 
 

@@ -52,6 +52,9 @@ class Storage:
     def dataset_dir(self, dataset_id: int) -> Path:
         return self.datasets / str(dataset_id)
 
+    def first_batch_dir(self, dataset_id: int, first_batch_id: int) -> Path:
+        return self.dataset_dir(dataset_id) / "first_batches" / str(first_batch_id)
+
     def model_dir(self, model_id: int) -> Path:
         return self.models / str(model_id)
 

@@ -80,6 +80,10 @@ def run_of(kind: JobKind) -> Run:
         from worker.predicting import predict
 
         return predict
+    if kind is JobKind.DRAW_BATCH:
+        from worker.drawing import draw_batch
+
+        return draw_batch
     raise Refusal(f"This version of Trainyard has no work of the kind {kind}.")
 
 

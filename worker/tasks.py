@@ -30,6 +30,7 @@ from app.storage import Storage
 from worker.devices import CPU, Device, gpus, held
 from worker.lease import EXIT_FENCED, Lease
 from worker.run import do, run_of
+from worker.tidying import forget_outdated
 
 log = logging.getLogger("worker.tasks")
 RECONCILE_EVERY_S = 5.0
@@ -147,6 +148,8 @@ class LaneWorker:
             try:
                 self.reconcile()
                 self.warm_up()
+                if self.lane is Lane.PREDICT:
+                    forget_outdated(self.database, self.storage)
             except DBAPIError as error:
                 log.warning("the database does not answer: %s", error)
             self.closing.wait(RECONCILE_EVERY_S)

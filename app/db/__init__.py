@@ -3,6 +3,7 @@
 from app.db.account import ApiToken, SignInAttempt, User, WebSession
 from app.db.base import Record
 from app.db.dataset import Dataset, SourceUpload
+from app.db.first_batch import FirstBatch
 from app.db.job import Job, JobKind, Lane
 from app.db.metric import Metric
 from app.db.model import Model, Sweep
@@ -18,6 +19,7 @@ __all__ = [
     "ApiToken",
     "Database",
     "Dataset",
+    "FirstBatch",
     "Job",
     "JobKind",
     "Lane",

@@ -28,6 +28,7 @@ class JobKind(StrEnum):
     TRAIN = "train"
     PREDICT = "predict"
     EVALUATE = "evaluate"
+    DRAW_BATCH = "draw_batch"
 
 
 class Lane(StrEnum):
@@ -43,6 +44,7 @@ LANES = {
     JobKind.TRAIN: Lane.TRAIN,
     JobKind.PREDICT: Lane.PREDICT,
     JobKind.EVALUATE: Lane.PREDICT,
+    JobKind.DRAW_BATCH: Lane.PREDICT,  # where torch is warm, and nothing takes long
 }
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import models, schedules, topologies
 from app.augmentation import Augmentation, Flip
-from app.db import Dataset, Job, Model, Status
+from app.db import Dataset, FirstBatch, Job, Model, Status
 from app.errors import messages_by_field
 from app.forms import Typed
 from app.launch import (
@@ -27,6 +27,7 @@ from app.launch import (
     make_plan,
     problem_with_dataset,
 )
+from app.pages import first_batches
 from app.preprocessing import Channels
 from app.schemas.models import MAX_ID, NewModel, SolverFields
 from app.schemas.topologies import MAX_BATCH, InputShape, NewTopology
@@ -64,6 +65,8 @@ def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typ
             return _wizard(request, session, _edited(session, values, form))
     if "save_as" in form:
         return _save_as(request, database, user, values, form)
+    if "first_batch" in form:
+        return _preview_batch(request, database, user, values)
     if "fill" in form:
         return _fill(request, database, values, form.get("solver_text", ""))
     sent = {field: value for field, value in values.items() if field in form}
@@ -136,6 +139,8 @@ def _wizard(
         solver_remarks=solver_remarks,
         rare_errors=RARE & (errors or {}).keys(),
         rare_variations={field for field in RARE_VARIATIONS if values.get(field, "") not in OFF},
+        first_batch=session.get(FirstBatch, int(values["first_batch"])) if "first_batch" in values else None,
+        first_batch_fields=first_batches.FIELDS,
         **_preview(session, values),
         **_schedule(session, values),
     )
@@ -179,6 +184,15 @@ def _save_as(
     with database.read() as session:
         typed = values | ({"topology_name": name} if errors else {})
         return _wizard(request, session, typed, errors, status_code=422 if errors else 200)
+
+
+def _preview_batch(request: Request, database: DatabaseDep, user: CurrentUser, values: dict[str, str]) -> HTMLResponse:
+    """The form with the first batch that it describes, which is drawn meanwhile, or with what is wrong with it."""
+    made, problems = first_batches.asked(database, request.app.state.queue, user, values)
+    with database.read() as session:
+        if made is None:
+            return _wizard(request, session, values, problems, status_code=422)
+        return _wizard(request, session, values | {"first_batch": str(made)})
 
 
 def _fill(request: Request, database: DatabaseDep, values: dict[str, str], text: str) -> Response:

@@ -45,7 +45,13 @@ def _list_schema(kind: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
 
 
-RowId = Annotated[int, BeforeValidator(whole(1, MAX_ID)), Field(ge=1)]
+def _chosen_dataset(value: object) -> int:
+    if value in (None, ""):
+        raise refusal("Choose a dataset.")
+    return whole(1, MAX_ID)(value)
+
+
+DatasetId = Annotated[int, BeforeValidator(_chosen_dataset), Field(ge=1)]
 Name = Annotated[str, BeforeValidator(one_line(200)), Field(min_length=1, max_length=200)]
 Notes = Annotated[str, BeforeValidator(lines(10_000)), Field(max_length=10_000)]
 Batch = Annotated[int, typed(whole(1, LARGEST_BATCH))]
@@ -113,17 +119,10 @@ class NewModel(SolverFields, TransformationFields):
 
     name: Name
     notes: Notes = ""
-    dataset_id: RowId
+    dataset_id: DatasetId
     topology: str = Field("", max_length=255, description="Id of a zoo or custom topology; or send a prototxt")
     prototxt: str = Field("", description="train_val.prototxt; wins over `topology`, which then names its original")
     submission: str | None = Field(None, max_length=64, description="A mark of your own: sent twice makes one sweep")
-
-    @field_validator("dataset_id", mode="before")
-    @classmethod
-    def _dataset_chosen(cls, value: object) -> object:
-        if value in (None, ""):
-            raise refusal("Choose a dataset.")
-        return value
 
     @field_validator("prototxt")
     @classmethod

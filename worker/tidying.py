@@ -1,0 +1,19 @@
+"""What the worker of the predict lane throws away: first batches that nobody looks at any more."""
+
+from __future__ import annotations
+
+from app.db import Database, FirstBatch
+from app.storage import Storage
+
+
+def forget_outdated(database: Database, storage: Storage) -> None:
+    """Deletes what was drawn more than an hour ago."""
+    with database.read() as session:
+        if not FirstBatch.outdated(session, limit=1):
+            return
+    with database.write() as session:
+        outdated = FirstBatch.outdated(session)
+        folders = [storage.first_batch_dir(row.dataset_id, row.id) for row in outdated]
+        FirstBatch.forget(session, outdated)
+    for folder in folders:
+        storage.delete(folder)
