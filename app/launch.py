@@ -22,6 +22,9 @@ from app.schemas.transformation import TransformationFields
 from app.solver.spec import SolverSpec
 from app.solver.sweep import expand
 from app.split import SPLITS, needed_per_class, split_counts
+from app.start import Start
+from app.starting import NewNet, StartError, find_start, hold, preview_start, refuse_useless
+from app.storage import Storage
 from app.topologies import Found, find_topology
 from app.topology.check import Report, check
 from app.topology.errors import Issue
@@ -51,6 +54,7 @@ class Plan:
     augmentation: Augmentation
     runs: Sequence[tuple[str, SolverSpec]]
     report: Report
+    start: Start | None
 
 
 @dataclass(frozen=True)
@@ -81,14 +85,14 @@ def _train_images(count: int, shares: Sequence[float]) -> int:
     return split_counts(count, *shares)[0] if count >= needed_per_class(*shares) else 0
 
 
-def launch(database: Database, queue: Queue, user: User, form: NewModel) -> int:
+def launch(database: Database, storage: Storage, queue: Queue, user: User, form: NewModel) -> int:
     """The id of the new sweep, its models queued; of the earlier one when the same form was sent before.
 
     Raises InvalidModel when the choices do not fit together.
     """
     with database.read() as session:
         earlier = _sent_before(session, form)
-        plan = None if earlier is not None else make_plan(session, form)
+        plan = None if earlier is not None else make_plan(session, storage, form)
     if plan is None:
         assert earlier is not None
         return earlier
@@ -109,7 +113,7 @@ def launch(database: Database, queue: Queue, user: User, form: NewModel) -> int:
     return sweep_id
 
 
-def make_plan(session: Session, form: NewModel) -> Plan:
+def make_plan(session: Session, storage: Storage, form: NewModel) -> Plan:
     """What would be launched; raises InvalidModel with a message for every field that does not fit."""
     dataset = session.get(Dataset, form.dataset_id)
     problem = problem_with_dataset(dataset)
@@ -126,10 +130,11 @@ def make_plan(session: Session, form: NewModel) -> Plan:
         errors[topology_field] = issues_in_words(report.errors)
     if errors:
         raise InvalidModel(errors)
+    start = _start(session, storage, form, NewNet(prototxt, preprocessing, facts.classes))
     if facts.is_built:
         prototxt = fit(prototxt, facts.classes)
     runs = [(name, form.spec(lr, size)) for name, lr, size in expand(form.base_lr, form.batch_size, form.name)]
-    return Plan(dataset, topology_name, prototxt, preprocessing, form.augmentation(), runs, report)
+    return Plan(dataset, topology_name, prototxt, preprocessing, form.augmentation(), runs, report, start)
 
 
 def problem_with_dataset(dataset: Dataset | None) -> str:
@@ -185,6 +190,17 @@ def _original(session: Session, form: NewModel) -> Found | None:
         return None
 
 
+def _start(session: Session, storage: Storage, form: NewModel, net: NewNet) -> Start | None:
+    """What the weights start from; raises InvalidModel when that is not there or nothing of it fits."""
+    try:
+        start = find_start(session, form.start_from, form.start_snapshot)
+        if start is not None:
+            refuse_useless(preview_start(storage, start, net))
+    except StartError as error:
+        raise InvalidModel({error.field: str(error)}) from error
+    return start
+
+
 def _solver_problems(form: NewModel, facts: DatasetFacts) -> dict[str, str]:
     return form.problems() | batch_problems(max(form.batch_size), form.batch_accumulation, facts.train_count)
 
@@ -214,6 +230,8 @@ def _insert(session: Session, user: User, form: NewModel, plan: Plan) -> tuple[S
     problem = problem_with_dataset(dataset)
     if dataset is None or problem:
         raise InvalidModel({"dataset_id": problem})
+    if plan.start is not None and not hold(session, plan.start):
+        raise InvalidModel({"start_from": f"“{plan.start.title}” was deleted meanwhile. Choose another start."})
     sweep = Sweep(user_id=user.id, name=form.name, submission=form.submission or None)
     models = [_model(user, form, plan, dataset, name, spec) for name, spec in plan.runs]
     for model in models:
@@ -241,4 +259,6 @@ def _model(user: User, form: NewModel, plan: Plan, dataset: Dataset, name: str, 
         batch_size=spec.batch_size,
         base_lr=spec.base_lr,
         parameters=plan.report.parameters,
+        start_from=plan.start.key if plan.start else None,
+        start=plan.start.to_dict() if plan.start else None,
     )

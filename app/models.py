@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.db import Database, Dataset, Job, Model, Prediction, Status, Sweep, User
 from app.queue import Queue
 from app.schemas.models import ModelChanges
+from app.starting import models_that_wait_for, needed_by
 from app.storage import Storage
 from app.web import PageNotFound, require_owner
 
@@ -125,12 +126,16 @@ def change_model(database: Database, user: User, model_id: int, changes: ModelCh
 def delete_model(database: Database, storage: Storage, user: User, model_id: int) -> None:
     """Deletes the model, its numbers, snapshots, predictions and files; raises ModelBusy while it is being trained."""
     with database.write() as session:
+        session.get(Model, model_id, with_for_update={"of": Model})  # nobody chooses it as a start meanwhile
         model = get_model(session, model_id)
         require_owner(user, model.user_id)
         Job.request_stop(session, model.job_id)  # one that is queued leaves the queue
         session.refresh(model)
         if model.status == Status.RUNNING:
             raise ModelBusy("This model is being trained. Stop it first, then delete it.")
+        waiting = models_that_wait_for(session, f"model:{model_id}")
+        if waiting:
+            raise ModelBusy(f"{needed_by(waiting)} will start from its weights. Wait for that, or stop it first.")
         _delete_rows(session, model)
     storage.delete(storage.model_dir(model_id))
 

@@ -14,7 +14,8 @@ class Storage:
     home: Path
 
     def prepare(self) -> None:
-        for folder in (self.home, self.uploads, self.datasets, self.models, self.logs, self.broker, self.drafts):
+        places = (self.uploads, self.datasets, self.models, self.pretrained, self.logs, self.broker, self.drafts)
+        for folder in (self.home, *places):
             folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -33,6 +34,10 @@ class Storage:
     def drafts(self) -> Path:
         """Files of forms that came back with a message."""
         return self.home / "drafts"
+
+    @property
+    def pretrained(self) -> Path:
+        return self.home / "pretrained"
 
     @property
     def logs(self) -> Path:
@@ -66,6 +71,9 @@ class Storage:
 
     def prediction_dir(self, model_id: int, prediction_id: int) -> Path:
         return self.model_dir(model_id) / "predictions" / str(prediction_id)
+
+    def pretrained_dir(self, pretrained_id: int) -> Path:
+        return self.pretrained / str(pretrained_id)
 
     def relative(self, path: Path) -> str:
         return path.relative_to(self.home).as_posix()

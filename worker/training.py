@@ -26,6 +26,7 @@ from worker.recorder import Fenced, Recorder
 def train(settings: Settings, database: Database, storage: Storage, lease: Lease) -> Outcome:
     model = _prepared(database, lease)
     _log_to_model(storage.model_log(model.id))
+    resume_from = _resume_from(database, storage, model.id)
     spec = TrainSpec(
         topology=model.prototxt,
         preprocessing=model.preprocessing_value,
@@ -34,9 +35,10 @@ def train(settings: Settings, database: Database, storage: Storage, lease: Lease
         classes=tuple(model.dataset.classes),
         model_dir=storage.model_dir(model.id),
         device=device_name(),
-        resume_from=_resume_from(database, storage, model.id),
+        resume_from=resume_from,
         threads=settings.cores,
         augmentation=model.augmentation_value if model.augmentation_value.is_on else None,
+        start_from=None if resume_from else _start_from(storage, model),
     )
     recorder = Recorder(database, storage, model.id, lease, model.epochs)
     try:
@@ -89,6 +91,21 @@ def _resume_from(database: Database, storage: Storage, model_id: int) -> Path | 
             if (folder / "meta.json").is_file():
                 return folder
     return None
+
+
+def _start_from(storage: Storage, model: Model) -> Path | None:
+    """The weights that a model begins with, if it is not with those of its fillers."""
+    start = model.start_value
+    if start is None:
+        return None
+    path = storage.absolute(start.path)
+    if not path.is_file():
+        raise Refusal(
+            f"It was to start from the weights of “{start.title}”, which are gone from the disk ({start.path}). "
+            "Clone it and choose what is there."
+        )
+    logging.getLogger(__name__).info("Starting from the weights of %s (%s)", start.title, start.path)
+    return path
 
 
 def _log_to_model(path: Path) -> None:

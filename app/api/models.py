@@ -31,10 +31,10 @@ MOST_POINTS = 10_000
 
 
 @router.post("", status_code=201)
-def create(request: Request, database: DatabaseDep, user: CurrentUser, form: NewModel) -> Launched:
+def create(request: Request, database: DatabaseDep, storage: StorageDep, user: CurrentUser, form: NewModel) -> Launched:
     """Queues one model, or one for every learning rate × batch size."""
     try:
-        sweep_id = launch(database, request.app.state.queue, user, form)
+        sweep_id = launch(database, storage, request.app.state.queue, user, form)
     except InvalidModel as error:
         message = "Some fields do not fit: " + ", ".join(error.fields) + "."
         raise ApiError(422, "invalid", message, error.fields) from error

@@ -29,6 +29,7 @@ class JobKind(StrEnum):
     PREDICT = "predict"
     EVALUATE = "evaluate"
     DRAW_BATCH = "draw_batch"
+    IMPORT_PRETRAINED = "import_pretrained"
 
 
 class Lane(StrEnum):
@@ -45,6 +46,7 @@ LANES = {
     JobKind.PREDICT: Lane.PREDICT,
     JobKind.EVALUATE: Lane.PREDICT,
     JobKind.DRAW_BATCH: Lane.PREDICT,  # where torch is warm, and nothing takes long
+    JobKind.IMPORT_PRETRAINED: Lane.DATA,
 }
 
 

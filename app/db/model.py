@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, String, Text
+from sqlalchemy import JSON, BigInteger, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.augmentation import Augmentation
@@ -16,6 +16,7 @@ from app.db.job import Job
 from app.db.status import Status
 from app.preprocessing import Preprocessing
 from app.solver.spec import SolverSpec
+from app.start import Start
 
 
 class Sweep(Record):
@@ -55,6 +56,9 @@ class Model(Record):
     parameters: Mapped[int | None] = mapped_column(BigInteger)
     accuracy: Mapped[dict[str, Any]] = mapped_column(default=dict)  # {"train": 0.99, "val": …, "test": …} at the end
     run_info: Mapped[dict[str, Any]] = mapped_column(default=dict)  # device, precision, iterations, versions
+    start_from: Mapped[str | None] = mapped_column(String(40), index=True)  # "model:3" or "pretrained:4"; None: nothing
+    # What that was, frozen: {"name", "epoch", "path" of the weights, "sha256", "preprocessing"}; it may be gone by now.
+    start: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     user: Mapped[User | None] = relationship(lazy="joined")
@@ -73,6 +77,11 @@ class Model(Record):
     @property
     def augmentation_value(self) -> Augmentation:
         return Augmentation.from_dict(self.augmentation or {})
+
+    @property
+    def start_value(self) -> Start | None:
+        """What it started from; None for new weights."""
+        return Start(key=self.start_from, **self.start) if self.start_from and self.start else None
 
     @property
     def solver_spec(self) -> SolverSpec:

@@ -27,13 +27,14 @@ from app.launch import (
     make_plan,
     problem_with_dataset,
 )
-from app.pages import first_batches
+from app.pages import first_batches, model_start
 from app.preprocessing import Channels
 from app.schemas.models import MAX_ID, NewModel, SolverFields
 from app.schemas.topologies import MAX_BATCH, InputShape, NewTopology
 from app.solver.lr_policy import POLICY_DEFAULTS
 from app.solver.spec import LrPolicy, SolverSpec, SolverType
 from app.solver.text import read_solver
+from app.storage import Storage
 from app.topologies import Found, InvalidTopology
 from app.topology.check import check
 from app.topology.errors import TopologyError
@@ -51,8 +52,13 @@ MOST_DATASETS = 200
 
 
 @router.get("/models/new")
-def new(request: Request, session: ReadSession, dataset: str = "", topology: str = "", clone: str = "") -> HTMLResponse:
+def new(
+    request: Request, session: ReadSession, dataset: str = "", topology: str = "", clone: str = "",
+    start_from: str = "", snapshot: str = "last",
+) -> HTMLResponse:  # fmt: skip
     values = _of_model(session, clone) if clone else _first_values(session, dataset, topology)
+    if start_from:
+        values |= model_start.values_of(session, start_from, snapshot)
     return _wizard(request, session, values | {"submission": secrets.token_urlsafe(24)})
 
 
@@ -71,9 +77,11 @@ def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typ
         return _fill(request, database, values, form.get("solver_text", ""))
     sent = {field: value for field, value in values.items() if field in form}
     try:
-        sweep_id = launch(database, request.app.state.queue, user, NewModel.model_validate(sent))
+        sweep_id = launch(
+            database, request.app.state.storage, request.app.state.queue, user, NewModel.model_validate(sent)
+        )
     except ValidationError as error:
-        errors = _with_the_rest(database, sent, messages_by_field(error.errors()))
+        errors = _with_the_rest(request, sent, messages_by_field(error.errors()))
     except InvalidModel as error:
         errors = error.fields
     else:
@@ -82,13 +90,13 @@ def create(request: Request, database: DatabaseDep, user: CurrentUser, form: Typ
         return _wizard(request, session, values, errors, status_code=422)
 
 
-def _with_the_rest(database: DatabaseDep, sent: dict[str, str], errors: dict[str, str]) -> dict[str, str]:
+def _with_the_rest(request: Request, sent: dict[str, str], errors: dict[str, str]) -> dict[str, str]:
     """The same errors and those that show only when all fields can be read: a person is told of all at once."""
     stand_ins = {"name": "model", "dataset_id": str(MAX_ID)}
     readable = {field: value for field, value in sent.items() if field not in errors}
     try:
-        with database.read() as session:
-            make_plan(session, NewModel.model_validate(stand_ins | readable))
+        with request.app.state.database.read() as session:
+            make_plan(session, request.app.state.storage, NewModel.model_validate(stand_ins | readable))
     except InvalidModel as found:
         return {field: message for field, message in found.fields.items() if field != "dataset_id"} | errors
     except ValidationError:
@@ -101,6 +109,13 @@ def topology_preview(request: Request, database: DatabaseDep, form: Typed) -> HT
     """The blobs of the chosen topology on the chosen dataset; drawn anew whenever one of them changes."""
     with database.read() as session:
         return render(request, "models/_topology_preview.html", **_preview(session, form))
+
+
+@router.post("/models/new/_start")
+def start_preview(request: Request, database: DatabaseDep, form: Typed) -> HTMLResponse:
+    """Which weights of the chosen start would be loaded."""
+    with database.read() as session:
+        return render(request, "models/_start_preview.html", **_start(session, request.app.state.storage, form))
 
 
 @router.get("/models/new/_schedule")
@@ -142,6 +157,8 @@ def _wizard(
         first_batch=session.get(FirstBatch, int(values["first_batch"])) if "first_batch" in values else None,
         first_batch_fields=first_batches.FIELDS,
         **_preview(session, values),
+        **_start(session, request.app.state.storage, values),
+        starts=model_start.offered(session, values.get("start_from", "")),
         **_schedule(session, values),
     )
 
@@ -224,7 +241,7 @@ def _first_values(session: Session, dataset_key: str, topology_key: str) -> dict
     topology = _find_topology(session, topology_key) or topologies.zoo_topologies()[0]
     values = _solver_values(SolverSpec()) | {"topology": topology.key, "prototxt": ""}
     values |= {"mean": "none", "scale": "0.00390625", "crop_size": "", "name": "", "notes": ""}
-    values |= _variations(Augmentation(), mirror=False)
+    values |= _variations(Augmentation(), mirror=False) | {"start_from": "", "start_snapshot": "last"}
     if dataset is not None:
         values |= {"dataset_id": str(dataset.id), "name": f"{topology.name} on {dataset.name}"[:200]}
     return values
@@ -240,6 +257,8 @@ def _of_model(session: Session, model_id: str) -> dict[str, str]:
     values = _solver_values(model.solver_spec) | kept
     values |= _variations(model.augmentation_value, model.preprocessing_value.mirror)
     values |= {"name": model.name[:200], "notes": model.notes, "dataset_id": str(model.dataset_id)}
+    start = model.start_value
+    values |= {"start_from": start.key if start else "", "start_snapshot": (start and start.epoch) or "last"}
     return values | _topology_values(session, model)
 
 
@@ -276,10 +295,7 @@ def as_typed(value: object) -> str:
 def _preview(session: Session, values: dict[str, str]) -> dict[str, Any]:
     """The blobs of the topology on the dataset, as far as crop and batch size are known; no report without both."""
     dataset = _find_dataset(session, values.get("dataset_id", ""))
-    text = values.get("prototxt", "")
-    if not text.strip():
-        found = _find_topology(session, values.get("topology", ""))
-        text = found.prototxt if found else ""
+    text = _text(session, values)
     if dataset is None or problem_with_dataset(dataset) or not text:
         return {"report": None, "shape": None, "shape_errors": {}}
     facts = DatasetFacts.of(dataset)
@@ -291,6 +307,23 @@ def _preview(session: Session, values: dict[str, str]) -> dict[str, Any]:
     )  # fmt: skip
     report = check(text, shape.channels, shape.height, shape.width, shape.classes, shape.batch_size)
     return {"report": report, "shape": shape, "shape_errors": {}}
+
+
+def _start(session: Session, storage: Storage, values: dict[str, str]) -> dict[str, Any]:
+    dataset = _find_dataset(session, values.get("dataset_id", ""))
+    text = _text(session, values)
+    if dataset is None or problem_with_dataset(dataset) or not text:
+        return {"start": None, "start_problem": ""}
+    return model_start.context(session, storage, values, text, dataset)
+
+
+def _text(session: Session, values: dict[str, str]) -> str:
+    """The prototxt that was typed, else the chosen topology's."""
+    typed = values.get("prototxt", "")
+    if typed.strip():
+        return typed
+    found = _find_topology(session, values.get("topology", ""))
+    return found.prototxt if found else ""
 
 
 def _schedule(session: Session, values: dict[str, str]) -> dict[str, Any]:

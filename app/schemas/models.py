@@ -19,6 +19,7 @@ from pydantic import (
 from app.db import Model, Snapshot
 from app.schemas.fields import decimal, lines, one_line, refusal, whole
 from app.schemas.lists import any_number, several
+from app.schemas.start import StartFields
 from app.schemas.transformation import TransformationFields
 from app.schemas.typed import named, optional, typed
 from app.solver.spec import (
@@ -114,7 +115,7 @@ class SolverFields(BaseModel):
         return found
 
 
-class NewModel(SolverFields, TransformationFields):
+class NewModel(SolverFields, TransformationFields, StartFields):
     """A model, or a sweep of them, to be trained. What is left out has the defaults of the form."""
 
     name: Name
@@ -206,6 +207,8 @@ class ModelOut(BaseModel):
     base_lr: float
     parameters: int | None
     accuracy: Accuracy
+    start_from: str | None = Field(description="model:ID or pretrained:ID; null: new weights")
+    started_from: str | None = Field(description="What that was called, with its epoch")
     owner: str | None
     created_at: datetime
     started_at: datetime | None
@@ -213,7 +216,7 @@ class ModelOut(BaseModel):
 
     @classmethod
     def fields_of(cls, model: Model) -> dict[str, Any]:
-        job, detail, info = model.job, model.job.detail, model.run_info
+        job, detail, info, start = model.job, model.job.detail, model.run_info, model.start_value
         return {
             "id": model.id,
             "name": model.name,
@@ -240,6 +243,8 @@ class ModelOut(BaseModel):
             "base_lr": model.base_lr,
             "parameters": model.parameters,
             "accuracy": Accuracy(**{split: model.accuracy.get(split) for split in ("train", "val", "test")}),
+            "start_from": model.start_from,
+            "started_from": start.title if start else None,
             "owner": model.user.username if model.user else None,
             "created_at": model.created_at,
             "started_at": job.started_at,

@@ -8,6 +8,8 @@
 - `heads`: loss_weights(layer), losses(net), main_loss(net), main_accuracy(net)
 - `deploy`: deploy_net(source) → the Net that predicts: inputs (image,), outputs (probabilities,)
 - `fit`: fit(text, classes) → text; fit_source(source, classes) → Source
+- `fine_tuning`: trained_weights(text, input_shape, classes) → {weight: shape}; match_weights(wanted, given) → table
+- `retraining`: retrainable(text) → the text of a trained net, ready for another dataset
 - `support`: support_page() → docs/layers.md, the table of layer types
 - `check`: check(text, channels, height, width, classes, batch_size) → Report; never raises
 - `data`: data_settings(source, phase) → what its data layers say about batch size and transform

@@ -16,7 +16,7 @@ from app.topology import caffe_pb2
 from app.topology.blocks import TOKEN
 from app.topology.text import Source, SourceLayer, read
 
-_PARAMS = {"InnerProduct": "inner_product_param", "Convolution": "convolution_param"}
+PARAMS = {"InnerProduct": "inner_product_param", "Convolution": "convolution_param"}
 
 
 def fit(text: str, classes: int) -> str:
@@ -43,7 +43,7 @@ def fit_source(source: Source, classes: int) -> Source:
         if id(layer) in blank:
             options = caffe_pb2.LayerParameter()
             options.CopyFrom(layer.options)
-            getattr(options, _PARAMS[options.type]).num_output = classes
+            getattr(options, PARAMS[options.type]).num_output = classes
             layers.append(replace(layer, options=options))
         elif id(layer) not in dropped:
             layers.append(layer)
@@ -52,19 +52,32 @@ def fit_source(source: Source, classes: int) -> Source:
 
 def blank_classifiers(source: Source) -> list[SourceLayer]:
     """The layers whose num_output is left to the dataset."""
-    blank = []
+    return [
+        layer
+        for layer, is_last in _with_outputs(source)
+        if not getattr(layer.options, PARAMS[layer.options.type]).HasField("num_output")
+        and (is_last or layer.options.type == "InnerProduct")
+    ]
+
+
+def classifiers(source: Source) -> list[SourceLayer]:
+    """The layers that make the scores of a head: no Convolution or InnerProduct comes after them."""
+    return [layer for layer, is_last in _with_outputs(source) if is_last]
+
+
+def _with_outputs(source: Source) -> list[tuple[SourceLayer, bool]]:
+    """Every Convolution and InnerProduct, and whether no other can be reached from it."""
+    found = []
     followed: set[str] = set()  # blobs from which a Convolution or InnerProduct can be reached
     for layer in reversed(source.layers):
         options = layer.options
         leads_on = any(top in followed for top in options.top)
-        if options.type in _PARAMS:
-            is_blank = not getattr(options, _PARAMS[options.type]).HasField("num_output")
-            if is_blank and (options.type == "InnerProduct" or not leads_on):
-                blank.append(layer)
+        if options.type in PARAMS:
+            found.append((layer, not leads_on))
             leads_on = True
         if leads_on:
             followed.update(options.bottom)
-    return blank[::-1]
+    return found[::-1]
 
 
 def too_wide_accuracies(source: Source, classes: int) -> list[SourceLayer]:
@@ -83,9 +96,9 @@ def printed(source: Source) -> str:
 
 def _filled(source: Source, layer: SourceLayer, classes: int) -> tuple[int, int, str]:
     assert layer.block is not None
-    param = _PARAMS[layer.options.type]
+    param = PARAMS[layer.options.type]
     words = f"num_output: {classes}"
-    at = _opening_of(param, source.text, layer.block.body, layer.block.end)
+    at = opening_of(param, source.text, layer.block.body, layer.block.end)
     if at is None:
         return layer.block.end, layer.block.end, f" {param} {{ {words} }} "
     if rest := re.match(r"[ \t]*\n([ \t]*)", source.text[at:]):
@@ -93,7 +106,7 @@ def _filled(source: Source, layer: SourceLayer, classes: int) -> tuple[int, int,
     return at, at, f" {words}"
 
 
-def _opening_of(field: str, text: str, start: int, end: int) -> int | None:
+def opening_of(field: str, text: str, start: int, end: int) -> int | None:
     """Where the message `field { … }` begins inside its bracket."""
     name, depth = "", 0
     for match in TOKEN.finditer(text, start, end):

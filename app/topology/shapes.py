@@ -42,6 +42,15 @@ class LayerInfo:
         return self.layer.type
 
     @property
+    def weights(self) -> dict[str, Shape]:
+        """Its arrays as weights are called everywhere: "<layer>.<blob>"."""
+        kind = layer_type(self.type)
+        names = kind.weights if kind else ()
+        if self.type == "Scale" and len(self.bottoms) == 2:  # its factors are the second bottom
+            names = names[1:]
+        return {f"{self.name}.{name}": shape for name, shape in zip(names, self.parameter_shapes, strict=False)}
+
+    @property
     def bottoms(self) -> tuple[str, ...]:
         return self.layer.bottoms
 

@@ -16,6 +16,7 @@ from app.launch import InvalidModel, launch
 from app.preprocessing import MeanMode
 from app.queue import Queue
 from app.schemas.models import NewModel
+from app.storage import Storage
 from app.topology.check import check
 from app.topology.zoo import zoo_entry
 from tests import factories
@@ -39,14 +40,14 @@ def user(database: Database) -> User:
 
 
 @pytest.fixture
-def launched(database: Database, queue: Queue, user: User) -> Launch:
+def launched(database: Database, storage: Storage, queue: Queue, user: User) -> Launch:
     """Launches a form on a built dataset; the models that it made."""
 
     def launch_form(**values: Any) -> list[Model]:
         if "dataset_id" not in values:
             values["dataset_id"] = factories.dataset(database, result=RESULT).id
         form = NewModel.model_validate({"name": "LeNet", "topology": "lenet"} | values)
-        sweep_id = launch(database, queue, user, form)
+        sweep_id = launch(database, storage, queue, user, form)
         with database.read() as session:
             return list(session.scalars(select(Model).where(Model.sweep_id == sweep_id).order_by(Model.id)))
 
@@ -182,11 +183,14 @@ def test_the_same_form_sent_twice_makes_one_sweep(launched: Launch, database: Da
     assert (count(database, Sweep), count(database, Model)) == (1, 2)
 
 
-def test_the_same_form_sent_by_many_at_once_makes_one_sweep(database: Database, queue: Queue, user: User) -> None:
+def test_the_same_form_sent_by_many_at_once_makes_one_sweep(
+    database: Database, storage: Storage, queue: Queue, user: User
+) -> None:
     dataset_id = factories.dataset(database, result=RESULT).id
     form = NewModel.model_validate({"name": "LeNet", "topology": "lenet", "dataset_id": dataset_id, "submission": "x"})
     found: list[int] = []
-    threads = [threading.Thread(target=lambda: found.append(launch(database, queue, user, form))) for _ in range(8)]
+    send = lambda: found.append(launch(database, storage, queue, user, form))  # noqa: E731
+    threads = [threading.Thread(target=send) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

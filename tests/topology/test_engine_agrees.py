@@ -13,6 +13,7 @@ from app.topology.check import check, input_shapes
 from app.topology.fit import fit_source
 from app.topology.layers import layer_types
 from app.topology.net import Layer, Net, Phase
+from app.topology.shapes import infer
 from app.topology.text import read
 from tests.topology.test_fuzz import random_net
 from tests.topology.test_layers import RULES, Shape
@@ -41,6 +42,8 @@ def test_the_engine_computes_what_the_shapes_say(
 
     assert [tuple(blobs[top].shape) for top in layer.tops] == tops
     assert [tuple(weight.value.shape) for weight in net.weights().values()] == weights
+    (info,) = infer(net.net, dict(zip(layer.bottoms, bottoms, strict=True)))
+    assert list(info.weights) == list(net.weights())
 
 
 def test_the_engine_has_every_type_that_the_check_lets_through() -> None:

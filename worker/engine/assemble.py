@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from app.topology.errors import TopologyError
+from app.topology.fine_tuning import Fate
 from app.topology.net import Phase
 from app.topology.text import read
 from worker.engine.compile import CompiledNet, compile_net, input_shapes, scores_blob
 from worker.engine.device import Precision, choose_precision, set_up_device
 from worker.engine.errors import EngineError
-from worker.engine.fine_tuning import Fate, start_from
+from worker.engine.fine_tuning import start_from
 from worker.engine.loader import Split, TrainingBatches
 from worker.engine.snapshot import Meta, load_weights, read_meta, read_safetensors, read_solver_state, read_weights
 from worker.engine.solvers import Solver

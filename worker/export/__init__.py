@@ -1,1 +1,1 @@
-"""Trained nets in the forms that others read: .caffemodel, ONNX, plain PyTorch. Files only; no database, no web."""
+"""Weights that come from elsewhere, read. How ours are written is in `app/export`."""

@@ -18,7 +18,8 @@ def lrn(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Outcom
     return Outcome(tops=bottoms)
 
 
-@layer("BatchNorm", "batch_norm_param", has_weights=True, learns=False, in_place=True)
+@layer("BatchNorm", "batch_norm_param", has_weights=True, weights=("mean", "variance", "factor"), learns=False,
+       in_place=True)  # fmt: skip
 def batch_norm(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Outcome:
     """Keeps the sums of means and variances and the factor that they are to be divided by."""
     given = options.batch_norm_param
@@ -45,7 +46,7 @@ def scale(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Outc
     return Outcome(tops=bottoms[:1], weights=(*weights, covered) if given.bias_term else weights)
 
 
-@layer("Bias", "bias_param", bottoms=(1, 2), has_weights=True, in_place=True)
+@layer("Bias", "bias_param", bottoms=(1, 2), has_weights=True, weights=("bias",), in_place=True)
 def bias(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Outcome:
     covered = _covered(bottoms, options.bias_param.axis, options.bias_param.num_axes)
     return Outcome(tops=bottoms[:1], weights=() if len(bottoms) == 2 else (covered,))

@@ -46,6 +46,7 @@ class LayerType:
     tops: tuple[int, int | None] = (1, 1)
     options: str = ""  # the field of LayerParameter that it reads
     has_weights: bool = False
+    weights: tuple[str, ...] = ("weight", "bias")  # what its arrays are called here, in Caffe's order
     learns: bool = True  # False: its arrays are statistics, no parameters
     is_loss: bool = False
     in_place: bool = False  # its top may be its bottom

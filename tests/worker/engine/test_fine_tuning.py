@@ -1,12 +1,21 @@
 from __future__ import annotations
 
-import torch
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from app.topology.fine_tuning import Fate
 from app.topology.net import Phase
 from app.topology.text import read
-from tests.worker.engine.drawn import NET
+from tests.worker.engine.drawn import NET, Listener, train_spec
 from worker.engine.compile import CompiledNet, compile_net
-from worker.engine.fine_tuning import Fate, match_weights, start_from
+from worker.engine.errors import EngineError
+from worker.engine.fine_tuning import start_from
+from worker.engine.snapshot import WEIGHTS
+from worker.engine.train import train
 
 
 def compiled(text: str, seed: int) -> CompiledNet:
@@ -35,20 +44,6 @@ def test_a_last_layer_for_another_number_of_classes_stays_new_as_a_whole() -> No
     assert torch.equal(values(target)["conv1.bias"], values(source)["conv1.bias"])
 
 
-def test_a_bias_is_not_taken_without_its_weights() -> None:
-    table = match_weights({"ip.weight": (3, 9), "ip.bias": (3,)}, {"ip.weight": (3, 8), "ip.bias": (3,)})
-    assert [entry.fate for entry in table] == [Fate.NEW, Fate.NEW]
-    assert table[1].reason == "another weight of ip does not fit"
-
-
-def test_renamed_layers_are_new_and_the_old_ones_left_out() -> None:
-    table = match_weights({"fc/retrain.weight": (3, 9)}, {"fc.weight": (3, 9)})
-    assert [(entry.name, entry.fate, entry.reason) for entry in table] == [
-        ("fc/retrain.weight", Fate.NEW, "not among the weights given"),
-        ("fc.weight", Fate.LEFT_OUT, "the new net has no such weights"),
-    ]
-
-
 def test_vectors_that_old_files_write_with_four_axes_are_taken() -> None:
     source = values(compiled(NET, 1))
     target = compiled(NET, 2)
@@ -62,3 +57,31 @@ def test_no_weights_at_all_leave_the_net_as_it_was() -> None:
     before = values(target)
     assert {entry.fate for entry in start_from(target, {})} == {Fate.NEW}
     assert all(torch.equal(value, before[name]) for name, value in values(target).items())
+
+
+def test_a_fine_tuning_starts_at_the_accuracy_that_was_saved(tmp_path: Path) -> None:
+    first = Listener()
+    train(train_spec(tmp_path), first)
+    snapshot, again = first.snapshots[-1], Listener()
+    spec = replace(train_spec(tmp_path, model="tuned"), start_from=snapshot.path / WEIGHTS)
+    train(spec, again)
+    assert again.values_of("val/accuracy")[0] == (0, snapshot.metrics["val/accuracy"])
+    assert again.values_of("val/loss")[0] == (0, snapshot.metrics["val/loss"])
+    assert "4 weights loaded" in again.lines[0]
+
+
+def test_a_resumed_run_keeps_what_it_has_learnt_since(tmp_path: Path) -> None:
+    stopped, resumed = Listener(stop_at=10), Listener()
+    train(train_spec(tmp_path), stopped)
+    kept = stopped.snapshots[-1]
+    save_file({"conv1.weight": torch.zeros(6, 1, 3, 3)}, tmp_path / "start.safetensors")
+    train(replace(train_spec(tmp_path, resume_from=kept.path), start_from=tmp_path / "start.safetensors"), resumed)
+    assert resumed.infos[0].resumed_iteration == kept.iteration > 0
+    assert not any("Fine-tuning" in line for line in resumed.lines)
+
+
+def test_weights_of_another_net_altogether_are_refused(tmp_path: Path) -> None:
+    save_file({"fc.weight": torch.zeros(3, 3)}, tmp_path / "other.safetensors")
+    spec = replace(train_spec(tmp_path), start_from=tmp_path / "other.safetensors")
+    with pytest.raises(EngineError, match=r"none of the weights in other\.safetensors fits a layer"):
+        train(spec, Listener())
