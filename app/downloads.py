@@ -21,6 +21,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from app.db import Model, Snapshot
+from app.imaging.source import preprocess_source
 from app.solver.text import solver_text
 from app.storage import Storage
 from app.topology.writing import deploy_text, train_val_text
@@ -75,6 +76,7 @@ def entries(storage: Storage, model: Model, snapshot: Snapshot) -> list[Entry]:
         ),
         Entry("deploy.prototxt", deploy_text(model.prototxt, preprocessing, classes)),
         Entry("solver.prototxt", solver_text(spec, train_count, val_count)),
+        Entry("preprocess.py", preprocess_source(preprocessing)),
         Entry("labels.txt", "".join(f"{name}\n" for name in dataset.classes)),
     ]
     weights = Entry(WEIGHTS, storage.absolute(snapshot.path) / WEIGHTS, is_compressed=False)

@@ -59,7 +59,8 @@ def test_the_zip_holds_nets_weights_labels_means_and_log(api: TestClient, model:
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
     files = unzipped(answer.content)
     assert set(files) == {
-        "info.json", "train_val.prototxt", "deploy.prototxt", "solver.prototxt", "labels.txt", "mean.npy", "mean.png",
+        "info.json", "train_val.prototxt", "deploy.prototxt", "solver.prototxt", "preprocess.py", "labels.txt",
+        "mean.npy", "mean.png",
         "mean.binaryproto", "weights.safetensors", "log.txt",
     }  # fmt: skip
     assert files["weights.safetensors"] == b"2.5" + WEIGHTS
