@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import BrowserContext, Page, Request, expect
+from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 
 from app.db import Database, Upload
 from app.settings import Settings
@@ -64,6 +64,15 @@ def newest(site: Server) -> list[Path]:
     """What has arrived of the newest upload."""
     folder = max((site.home / "uploads").iterdir(), key=lambda path: int(path.name) if path.name.isdigit() else 0)
     return list(folder.glob("archive"))
+
+
+def test_a_file_chosen_before_the_script_has_come_is_sent(page: Page, small: Path) -> None:
+    held: list[Route] = []
+    page.route("**/js/main.js*", lambda route: held.append(route))
+    page.goto("/uploads", wait_until="commit")
+    page.locator("input[type=file]").set_input_files(small)
+    held[0].continue_()
+    page.wait_for_url(re.compile(r"/uploads/\d+$"))
 
 
 def test_a_chosen_file_is_sent_with_a_bar_and_its_classes_appear(

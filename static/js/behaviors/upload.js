@@ -73,4 +73,5 @@ export function connect(form) {
   addEventListener("beforeunload", (event) => {
     if (active.size) event.preventDefault();
   });
+  if (input.files.length) take([...input.files]); // chosen before this script had come
 }
