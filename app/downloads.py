@@ -1,89 +1,186 @@
 """A model as one zip: its nets as Caffe writes them, weights of a snapshot, and what using them elsewhere takes.
 
-The archive is made while it is sent: nothing is written to disk, and no file is held in memory as a whole.
+The whole of it, or what one other program needs. What a form of the net is made of is in `app/export/`; all of them are
+made while they are sent, and cost neither a job nor space on the disk.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import unicodedata
-import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote
 
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from app.db import Model, Snapshot
+from app.download_stream import Entry, stream_zip
+from app.export.caffemodel import caffemodel
+from app.export.errors import ExportError
+from app.export.model_source import model_source
+from app.export.pieces import Piece
+from app.export.trained_net import TrainedNet, trained_net
 from app.imaging.source import preprocess_source
 from app.solver.text import solver_text
 from app.storage import Storage
 from app.topology.writing import deploy_text, train_val_text
 from app.version import VERSION
-from app.web import ApiError, PageNotFound
+from app.web import ROOT, ApiError, PageNotFound, templates
 
-CHUNK_BYTES = 1 << 20
 LONGEST_NAME = 120
-WEIGHTS = "weights.safetensors"
+WEIGHTS, CAFFEMODEL, ONNX, SOURCE = "weights.safetensors", "weights.caffemodel", "model.onnx", "model.py"
 MEAN_FILES = ("mean.npy", "mean.png", "mean.binaryproto")
+PREDICT = ROOT / "templates" / "download" / "predict.py"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One file of the archive: its text, or where it lies."""
+class Form(StrEnum):
+    """What a download is for."""
 
-    name: str
-    content: str | Path
-    is_compressed: bool = True
+    ZIP = "zip"  # everything
+    CAFFE = "caffe"
+    ONNX = "onnx"
+    PYTORCH = "pytorch"
 
 
-def response(session: Session, storage: Storage, model: Model, wanted: str) -> StreamingResponse:
-    """The download of a snapshot: "last", "best", or an epoch. Refuses with 409 while there is none."""
+# Every file that a download may hold, in the order of a reader's interest; what it is; and which forms have it.
+_ALL, _CAFFE, _TORCH = frozenset(Form), frozenset({Form.ZIP, Form.CAFFE}), frozenset({Form.ZIP, Form.PYTORCH})
+_FILES: dict[str, tuple[frozenset[Form], str]] = {
+    "README.md": (_ALL, "this text"),
+    "info.json": (_ALL, "what was trained, on what and how, and how pictures are prepared"),
+    "predict.py": (_ALL, "says what a picture shows, with whichever form of the net is here"),
+    "preprocess.py": (_ALL, "the code that made the training images, with the choices of this model"),
+    "labels.txt": (_ALL, "the classes, one a line, in the order of the net's outputs"),
+    "deploy.prototxt": (_CAFFE, "the net that predicts, for Caffe and OpenCV"),
+    "train_val.prototxt": (_CAFFE, "the net as it is trained, for Caffe"),
+    "solver.prototxt": (_CAFFE, "how it was trained, as far as Caffe can say it"),
+    "mean.npy": (_CAFFE | _TORCH, "the mean of the training images, (channels, height, width), for NumPy"),
+    "mean.png": (_CAFFE, "the same as a picture"),
+    "mean.binaryproto": (_CAFFE, "the same for Caffe"),
+    SOURCE: (_TORCH, "the net in plain PyTorch"),
+    WEIGHTS: (_TORCH, "its weights"),
+    CAFFEMODEL: (_CAFFE, "the weights for `deploy.prototxt`"),
+    ONNX: (frozenset({Form.ZIP, Form.ONNX}), "net, weights and preprocessing in one, for ONNX Runtime and many others"),
+    "log.txt": (frozenset({Form.ZIP}), "what the training said"),
+}
+_NEEDS = {ONNX: "onnxruntime", SOURCE: "torch with safetensors", CAFFEMODEL: "opencv-python below 5"}
+
+
+def response(session: Session, storage: Storage, model: Model, wanted: str, form: Form) -> StreamingResponse:
+    """The download of a snapshot: "last", "best", or an epoch. Refuses with 409 while there is none, or when this net
+    cannot be written in the one form that is asked for; in a zip of everything that form is left out instead."""
     snapshot = Snapshot.find(session, model.id, wanted) or _of_epoch(session, model.id, wanted)
     if snapshot is None:
         if Snapshot.last(session, model.id) is None:
             raise ApiError(409, "no_snapshot", _no_snapshot_yet(model))
         raise PageNotFound(f"snapshot of this model: expected last, best or one of its epochs, found “{wanted[:20]}”")
-    weights = storage.absolute(snapshot.path) / WEIGHTS
-    if not weights.is_file():
+    if not (storage.absolute(snapshot.path) / WEIGHTS).is_file():
         raise ApiError(409, "snapshot_lost", f"The weights of epoch {snapshot.epoch_label} are gone from the disk.")
-    content = stream_zip(entries(storage, model, snapshot), snapshot.created_at)
-    headers = {"Content-Disposition": attachment(f"{model.name} epoch {snapshot.epoch_label}.zip")}
+    try:
+        content = stream_zip(Contents(storage, model, snapshot, form).entries(), snapshot.created_at)
+    except ExportError as error:
+        raise ApiError(409, "not_exportable", f"This net cannot be written for {_TITLES[form]}: {error}.") from error
+    of_form = "" if form is Form.ZIP else f" {form}"
+    headers = {"Content-Disposition": attachment(f"{model.name} epoch {snapshot.epoch_label}{of_form}.zip")}
     return StreamingResponse(content, media_type="application/zip", headers=headers)
 
 
-def entries(storage: Storage, model: Model, snapshot: Snapshot) -> list[Entry]:
-    """What the archive holds, in the order of a reader's interest; files that do not exist are left out."""
-    dataset, spec, preprocessing = model.dataset, model.solver_spec, model.preprocessing_value
-    classes = len(dataset.classes)
-    train_count, val_count = dataset.count("train"), dataset.count("val")
-    folder = storage.dataset_dir(dataset.id)
-    means = [Entry(name, folder / name) for name in MEAN_FILES if (folder / name).is_file()]
-    log = storage.model_log(model.id)
-    texts = [
-        Entry(
-            "info.json", json.dumps(info(model, snapshot, [mean.name for mean in means]), indent=2, ensure_ascii=False)
-        ),
-        Entry(
-            "train_val.prototxt",
-            train_val_text(model.prototxt, preprocessing, classes, spec.batch_size, spec.val_batch_size),
-        ),
-        Entry("deploy.prototxt", deploy_text(model.prototxt, preprocessing, classes)),
-        Entry("solver.prototxt", solver_text(spec, train_count, val_count)),
-        Entry("preprocess.py", preprocess_source(preprocessing)),
-        Entry("labels.txt", "".join(f"{name}\n" for name in dataset.classes)),
-    ]
-    weights = Entry(WEIGHTS, storage.absolute(snapshot.path) / WEIGHTS, is_compressed=False)
-    return [*texts, *means, weights, *([Entry("log.txt", log)] if log.is_file() else [])]
+_TITLES = {Form.ZIP: "a zip", Form.CAFFE: "Caffe", Form.ONNX: "ONNX", Form.PYTORCH: "PyTorch"}
 
 
-def info(model: Model, snapshot: Snapshot, mean_files: list[str]) -> dict[str, Any]:
+@dataclass
+class Contents:
+    """The files of one download."""
+
+    storage: Storage
+    model: Model
+    snapshot: Snapshot
+    form: Form
+    missing: dict[str, str] = field(default_factory=dict)  # forms that this net cannot take, with the reason
+
+    def entries(self) -> list[Entry]:
+        """The archive; files that do not exist are left out. Raises ExportError where nothing would be left."""
+        made = [entry for name in _FILES if (entry := self._entry(name)) is not None]
+        names = ["README.md", "info.json", *(entry.name for entry in made)]
+        about = info(self.model, self.snapshot, sorted(names))
+        texts = {"README.md": self._notes(names), "info.json": json.dumps(about, indent=2, ensure_ascii=False)}
+        return [*(Entry(name, text) for name, text in texts.items()), *made]
+
+    def _entry(self, name: str) -> Entry | None:
+        make = self._makers.get(name)
+        if make is None or self.form not in _FILES[name][0]:
+            return None
+        try:
+            content = make()
+        except ExportError as error:
+            if self.form is not Form.ZIP:
+                raise
+            self.missing[name] = str(error)
+            return None
+        if isinstance(content, Path) and not content.is_file():
+            return None
+        return Entry(name, content, is_compressed=name not in (WEIGHTS, CAFFEMODEL, ONNX))
+
+    @cached_property
+    def _makers(self) -> dict[str, Callable[[], str | Path | Sequence[Piece]]]:
+        model, storage, spec = self.model, self.storage, self.model.solver_spec
+        preprocessing, dataset = model.preprocessing_value, model.dataset
+        classes, folder = len(dataset.classes), storage.dataset_dir(dataset.id)
+        batches = (spec.batch_size, spec.val_batch_size)
+        counts = (dataset.count("train"), dataset.count("val"))
+        return {
+            "predict.py": lambda: PREDICT,
+            "preprocess.py": lambda: preprocess_source(preprocessing),
+            "labels.txt": lambda: "".join(f"{name}\n" for name in dataset.classes),
+            "deploy.prototxt": lambda: deploy_text(model.prototxt, preprocessing, classes),
+            "train_val.prototxt": lambda: train_val_text(model.prototxt, preprocessing, classes, *batches),
+            "solver.prototxt": lambda: solver_text(spec, *counts),
+            **{name: lambda name=name: folder / name for name in MEAN_FILES},  # type: ignore[misc]
+            SOURCE: lambda: model_source(self._net),
+            WEIGHTS: lambda: self._weights,
+            CAFFEMODEL: lambda: caffemodel(self._net),
+            ONNX: lambda: _onnx_pieces(self._net),
+            "log.txt": lambda: storage.model_log(model.id),
+        }
+
+    @property
+    def _weights(self) -> Path:
+        return self.storage.absolute(self.snapshot.path) / WEIGHTS
+
+    @cached_property
+    def _net(self) -> TrainedNet:
+        model = self.model
+        mean = self.storage.dataset_dir(model.dataset_id) / "mean.npy"
+        classes = tuple(model.dataset.classes)
+        return trained_net(model.prototxt, model.preprocessing_value, classes, self._weights, mean)
+
+    def _notes(self, names: Sequence[str]) -> str:
+        return templates.env.get_template("download/README.md").render(
+            model=self.model,
+            snapshot=self.snapshot,
+            classes=len(self.model.dataset.classes),
+            accuracy=self.snapshot.metrics.get("val/accuracy"),
+            version=VERSION,
+            needs=[needed for name, needed in _NEEDS.items() if name in names],
+            files=[(name, text) for name, (_, text) in _FILES.items() if name in names],
+            names=names,
+            missing=self.missing,
+            preprocessing=self.model.preprocessing_value,
+        )
+
+
+def _onnx_pieces(net: TrainedNet) -> Sequence[Piece]:
+    from app.export.onnx_model import onnx_model  # 30 MB that the web process does without until somebody asks
+
+    return onnx_model(net)
+
+
+def info(model: Model, snapshot: Snapshot, names: list[str]) -> dict[str, Any]:
     """What DIGITS wrote into info.json, under its names, and what it takes to make the model again."""
     dataset, preprocessing = model.dataset, model.preprocessing_value
     channels, height, width = preprocessing.channels.number, preprocessing.height, preprocessing.width
@@ -99,12 +196,12 @@ def info(model: Model, snapshot: Snapshot, mean_files: list[str]) -> dict[str, A
         "dataset content hash": dataset.result.get("content_hash"),
         "image dimensions": [height, width, channels],
         "image resize mode": str(preprocessing.resize_mode),
-        "mean file": "mean.binaryproto" if "mean.binaryproto" in mean_files else None,
+        "mean file": "mean.binaryproto" if "mean.binaryproto" in names else None,
         "mean subtraction": str(preprocessing.mean),
         "preprocessing": preprocessing.to_dict(),
         "augmentation": model.augmentation_value.to_dict(),
         "labels file": "labels.txt",
-        "snapshot file": WEIGHTS,
+        "snapshot file": next((name for name in (WEIGHTS, CAFFEMODEL, ONNX) if name in names), None),
         "snapshot epoch": snapshot.epoch,
         "snapshot iteration": snapshot.iteration,
         "snapshot metrics": snapshot.metrics,
@@ -112,6 +209,7 @@ def info(model: Model, snapshot: Snapshot, mean_files: list[str]) -> dict[str, A
         "train_val file": "train_val.prototxt",
         "deploy file": "deploy.prototxt",
         "solver file": "solver.prototxt",
+        "files": names,
         "framework": "trainyard",
         "topology": model.topology_name,
         "parameters": model.parameters,
@@ -120,24 +218,6 @@ def info(model: Model, snapshot: Snapshot, mean_files: list[str]) -> dict[str, A
         "run": model.run_info,
         "trainyard version": VERSION,
     }
-
-
-def stream_zip(files: Iterable[Entry], moment: datetime) -> Iterator[bytes]:
-    """A zip archive, piece by piece."""
-    sink = _Sink()
-    stamp = (max(moment.year, 1980), moment.month, moment.day, moment.hour, moment.minute, moment.second)
-    with ExitStack() as stack:
-        opened = [(entry, stack.enter_context(_open(entry))) for entry in files]  # deleted files stay readable
-        with zipfile.ZipFile(sink, "w") as archive:
-            for entry, source in opened:
-                member = zipfile.ZipInfo(entry.name, date_time=stamp)
-                member.compress_type = zipfile.ZIP_DEFLATED if entry.is_compressed else zipfile.ZIP_STORED
-                member.external_attr = 0o644 << 16
-                with archive.open(member, "w", force_zip64=_size(source) > 1 << 31) as target:
-                    while chunk := source.read(CHUNK_BYTES):
-                        target.write(chunk)
-                        yield sink.take()
-        yield sink.take()
 
 
 def attachment(filename: str) -> str:
@@ -163,33 +243,3 @@ def _no_snapshot_yet(model: Model) -> str:
     if model.status.is_active:
         return "There is nothing to download yet: the first snapshot is saved at the end of an epoch, or at a stop."
     return f"There is nothing to download: this model has {model.status} before its first snapshot."
-
-
-def _open(entry: Entry) -> BinaryIO:
-    if isinstance(entry.content, str):
-        return io.BytesIO(entry.content.encode())
-    return entry.content.open("rb")
-
-
-def _size(source: BinaryIO) -> int:
-    size = source.seek(0, io.SEEK_END)
-    source.seek(0)
-    return size
-
-
-class _Sink(io.RawIOBase):
-    """What zipfile writes into: cannot be sought, and is emptied after every piece."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._pieces.append(bytes(data))
-        return len(data)
-
-    def take(self) -> bytes:
-        pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)

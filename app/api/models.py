@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from app import downloads, live, models
 from app.db import Database, Metric, Snapshot, Status
+from app.downloads import Form
 from app.launch import InvalidModel, launch
 from app.live_reading import point_dict
 from app.models import Filter, ModelBusy
@@ -142,10 +143,13 @@ def download(
     storage: StorageDep,
     model_id: int,
     snapshot: Annotated[str, Query(max_length=20, description="last, best, or an epoch")] = "last",
+    form: Annotated[Form, Query(alias="format", description="zip: everything; or what one program needs")] = Form.ZIP,
 ) -> StreamingResponse:
-    """A zip with the nets, the weights of one snapshot and everything needed to use them elsewhere."""
-    model = models.get_model(session, model_id)
-    return downloads.response(session, storage, model, snapshot)
+    """A zip with the weights of one snapshot and everything needed to use them elsewhere, made while it is sent.
+
+    409 where the net cannot be written in the form that is asked for; the message names the layer and the reason.
+    """
+    return downloads.response(session, storage, models.get_model(session, model_id), snapshot, form)
 
 
 def _require_model(database: Database, model_id: int) -> None:

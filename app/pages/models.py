@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from pydantic import ValidationError
 from sqlalchemy import select
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import curves, downloads, model_facts, models
 from app.db import Dataset, Model, Snapshot, Status
+from app.downloads import Form
 from app.errors import messages_by_field, refusal
 from app.forms import Typed
 from app.models import Filter, ModelBusy, row_id
@@ -114,8 +115,16 @@ def log(session: ReadSession, storage: StorageDep, model_id: int) -> Response:
 
 
 @router.get("/models/{model_id:int}/download")
-def download(session: ReadSession, storage: StorageDep, model_id: int, snapshot: str = "last") -> StreamingResponse:
-    return downloads.response(session, storage, models.get_model(session, model_id), snapshot)
+def download(
+    session: ReadSession,
+    storage: StorageDep,
+    model_id: int,
+    snapshot: str = "last",
+    form: Annotated[str, Query(alias="format")] = Form.ZIP,
+) -> StreamingResponse:
+    if form not in list(Form):
+        raise PageNotFound(f"format: expected {', '.join(Form)}, found “{form[:20]}”")
+    return downloads.response(session, storage, models.get_model(session, model_id), snapshot, Form(form))
 
 
 @router.post("/models/{model_id:int}/edit")

@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tracemalloc
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
+import onnx
 import pytest
 from fastapi.testclient import TestClient
 from google.protobuf import text_format
+from numpy.typing import NDArray
+from safetensors.numpy import load, save_file
 
 from app.augmentation import Augmentation
 from app.db import Database, Model, Status
-from app.downloads import Entry, attachment, stream_zip
+from app.download_stream import Entry, stream_zip
+from app.downloads import MEAN_FILES, attachment
 from app.storage import Storage
 from app.topology import caffe_pb2
 from app.topology.zoo import zoo_entry
 from tests import factories
 from tests.conftest import Browser
+from worker.export.caffemodel import read_caffemodel
 
 LENET = zoo_entry("lenet").prototxt  # type: ignore[union-attr]
-WEIGHTS = bytes(range(256)) * 40
+ALWAYS = {"README.md", "info.json", "predict.py", "preprocess.py", "labels.txt"}
 MOMENT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+
+
+def weights_of(epoch: float) -> dict[str, NDArray[np.float32]]:
+    """Of LeNet for two classes, the same number everywhere."""
+    shapes = {"conv1.weight": (20, 1, 5, 5), "conv1.bias": (20,), "conv2.weight": (50, 20, 5, 5), "conv2.bias": (50,),
+              "ip1.weight": (500, 800), "ip1.bias": (500,), "ip2.weight": (2, 500), "ip2.bias": (2,)}  # fmt: skip
+    return {name: np.full(shape, epoch, np.float32) for name, shape in shapes.items()}
 
 
 @pytest.fixture
@@ -39,7 +53,7 @@ def model(database: Database, storage: Storage) -> Model:
             metrics={"val/accuracy": accuracy, "val/loss": 0.3},
         )  # fmt: skip
         (storage.home / path).mkdir(parents=True)
-        (storage.home / path / "weights.safetensors").write_bytes(f"{epoch:g}".encode() + WEIGHTS)
+        save_file(weights_of(epoch), storage.home / path / "weights.safetensors")
     dataset_dir = storage.dataset_dir(model.dataset_id)
     dataset_dir.mkdir(parents=True)
     for name in ("mean.npy", "mean.png", "mean.binaryproto"):
@@ -54,19 +68,80 @@ def unzipped(content: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_the_zip_holds_nets_weights_labels_means_and_log(api: TestClient, model: Model) -> None:
+def test_the_zip_holds_every_form_of_the_net_and_all_that_belongs_to_it(api: TestClient, model: Model) -> None:
     answer = api.get(f"/api/v1/models/{model.id}/download")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
     files = unzipped(answer.content)
-    assert set(files) == {
-        "info.json", "train_val.prototxt", "deploy.prototxt", "solver.prototxt", "preprocess.py", "labels.txt",
-        "mean.npy", "mean.png",
-        "mean.binaryproto", "weights.safetensors", "log.txt",
+    assert set(files) == ALWAYS | {
+        "train_val.prototxt", "deploy.prototxt", "solver.prototxt", "mean.npy", "mean.png", "mean.binaryproto",
+        "weights.safetensors", "weights.caffemodel", "model.py", "model.onnx", "log.txt",
     }  # fmt: skip
-    assert files["weights.safetensors"] == b"2.5" + WEIGHTS
+    assert set(load(files["weights.safetensors"])["ip1.bias"].tolist()) == {2.5}
     assert files["labels.txt"] == b"cat\ndog\n"
     assert files["mean.binaryproto"] == b"mean.binaryproto"
     assert files["log.txt"] == b"Epoch 1\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "own"),
+    [
+        ("caffe", {"deploy.prototxt", "train_val.prototxt", "solver.prototxt", "weights.caffemodel", *MEAN_FILES}),
+        ("onnx", {"model.onnx"}),
+        ("pytorch", {"model.py", "weights.safetensors", "mean.npy"}),
+    ],
+)
+def test_a_form_by_itself_holds_what_it_needs_and_says_what_is_what(
+    api: TestClient, model: Model, form: str, own: set[str]
+) -> None:
+    answer = api.get(f"/api/v1/models/{model.id}/download", params={"format": form})
+    assert unquote(answer.headers["content-disposition"]).endswith(f"epoch 2.50 {form}.zip")
+    files = unzipped(answer.content)
+    assert set(files) == ALWAYS | own
+    assert json.loads(files["info.json"])["files"] == sorted(files)
+    described = set(re.findall(r"^- `([^`]+)`: .", files["README.md"].decode(), flags=re.MULTILINE))
+    assert described == ALWAYS | own
+
+
+def test_the_weights_are_the_snapshots_in_every_form(api: TestClient, model: Model) -> None:
+    files = unzipped(api.get(f"/api/v1/models/{model.id}/download?snapshot=1").content)
+    for blobs in read_caffemodel(files["weights.caffemodel"]).values():
+        assert {float(value) for blob in blobs for value in blob.flat} == {1.0}
+    graph = onnx.load_from_string(files["model.onnx"]).graph
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    assert np.array_equal(weights["ip1.weight"], weights_of(1)["ip1.weight"])
+
+
+def test_a_form_that_the_net_cannot_take_is_refused_with_the_layer_and_left_out_of_the_zip(
+    api: TestClient, database: Database, model: Model
+) -> None:
+    with database.write() as session:
+        kept = session.get_one(Model, model.id)
+        kept.preprocessing = kept.preprocessing | {"mean": "image"}  # whose file is damaged
+    answer = api.get(f"/api/v1/models/{model.id}/download", params={"format": "onnx"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_exportable")
+    assert "ONNX: the mean image of the dataset cannot be read" in answer.json()["error"]["message"]
+    files = unzipped(api.get(f"/api/v1/models/{model.id}/download").content)
+    assert "model.onnx" not in files
+    assert {"weights.caffemodel", "model.py"} <= set(files)
+    assert "- `model.onnx`: the mean image of the dataset cannot be read" in files["README.md"].decode()
+
+
+@pytest.mark.parametrize("form", ["caffe", "onnx", "pytorch"])
+def test_weights_of_another_net_are_told(api: TestClient, database: Database, model: Model, form: str) -> None:
+    with database.write() as session:
+        kept = session.get_one(Model, model.id)
+        kept.prototxt = LENET.replace("num_output: 50 ", "num_output: 60 ")
+    answer = api.get(f"/api/v1/models/{model.id}/download", params={"format": form})
+    assert answer.status_code == 409
+    assert "conv2" in answer.json()["error"]["message"]
+    assert "expected 60×20×5×5 in conv2.weight, found 50×20×5×5 in the snapshot" in answer.json()["error"]["message"]
+
+
+def test_a_format_that_nobody_knows_is_refused(api: TestClient, client: Browser, model: Model) -> None:
+    assert api.get(f"/api/v1/models/{model.id}/download", params={"format": "keras"}).status_code == 422
+    page = client.get(f"/models/{model.id}/download", params={"format": "keras"})
+    assert page.status_code == 404
+    assert "expected zip, caffe, onnx, pytorch" in page.text
 
 
 def test_the_prototxts_are_caffes_and_fitted_to_the_classes(api: TestClient, model: Model) -> None:
@@ -98,7 +173,8 @@ def test_info_json_says_what_digits_wrote_and_what_making_it_again_takes(api: Te
 )
 def test_the_wanted_snapshot_is_sent(client: Browser, model: Model, wanted: str, epoch: str) -> None:
     answer = client.get(f"/models/{model.id}/download", params={"snapshot": wanted})
-    assert unzipped(answer.content)["weights.safetensors"] == epoch.encode() + WEIGHTS
+    weights = load(unzipped(answer.content)["weights.safetensors"])
+    assert set(weights["ip1.bias"].tolist()) == {float(epoch)}
 
 
 @pytest.mark.parametrize("wanted", ["7", "worst", "../../etc", "1e9"])
