@@ -27,7 +27,7 @@ class Line:
 
 def read_list(data: bytes) -> Iterator[Line | int]:
     """Every line that names a picture and its label; for one that does not, its number. Empty lines are passed over."""
-    for number, raw in enumerate(_text(data).splitlines(), start=1):
+    for number, raw in enumerate(decoded(data).splitlines(), start=1):
         text = raw.strip()
         if not text or text.startswith("#"):
             continue
@@ -42,7 +42,7 @@ def read_list(data: bytes) -> Iterator[Line | int]:
 
 def read_names(data: bytes) -> list[str]:
     """labels.txt: the name of class 0, 1, … one per line."""
-    return [unicodedata.normalize("NFC", line.strip()) for line in _text(data).splitlines() if line.strip()]
+    return [unicodedata.normalize("NFC", line.strip()) for line in decoded(data).splitlines() if line.strip()]
 
 
 def looks_like_list(data: bytes) -> bool:
@@ -52,7 +52,8 @@ def looks_like_list(data: bytes) -> bool:
     return sum(isinstance(line, Line) for line in read_list(start)) > 0.6 * len(written)
 
 
-def _text(data: bytes) -> str:
+def decoded(data: bytes) -> str:
+    """A text file in whatever encoding it is."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", "replace")
     data = data.removeprefix(b"\xef\xbb\xbf")

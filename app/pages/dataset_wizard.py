@@ -12,19 +12,22 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import datasets, guessing, sources
+from app.archives import ArchiveError
+from app.archives.holdings import Holdings
 from app.datasets import InvalidDataset
-from app.db import Status, Upload
+from app.db import Status, Upload, User
 from app.errors import messages_by_field
-from app.forms import Typed
-from app.pages import dataset_previews
+from app.forms import Files, Typed
+from app.pages import dataset_previews, source_form
 from app.pages.dataset_previews import find_upload
-from app.schemas.datasets import ENCODINGS, FILLS, RESIZE_MODES, NewDataset, Split
+from app.schemas.datasets import ENCODINGS, FILLS, RESIZE_MODES, SPLIT_NAMES, NewDataset, Split
+from app.server_folders import folder_choices, look_into
 from app.storage import Storage
 from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, get_storage, redirect, render
 
 router = APIRouter(include_in_schema=False)
 MAX_UPLOADS_SHOWN = 200
-NEEDED = ("upload_id", "name", "channels", "width", "height")  # not guessed when a form leaves them out
+NEEDED = ("name", "channels", "width", "height")  # not guessed when a form leaves them out
 DEFAULTS = {
     "train_percent": "70",
     "val_percent": "10",
@@ -44,46 +47,77 @@ DEFAULTS = {
 # The form's names and first values of NewDataset.augmentation.
 ALTERATIONS = {"copies": "0", "rotation": "0", "shift_x": "0", "shift_y": "0", "zoom_out": "100", "zoom_in": "100"}
 SPLIT_FIELDS = ("train_percent", "val_percent", "test_percent", "min_per_class", "max_per_class")
-FIELDS = ("upload_id", "name", "description", *DEFAULTS, "submission")
+FIELDS = ("name", "description", *DEFAULTS, "submission")
 TYPED = (*FIELDS, *ALTERATIONS, "mirror")
 
 
 @router.get("/datasets/new")
-def new(request: Request, session: ReadSession, storage: StorageDep, upload: str = "", clone: str = "") -> HTMLResponse:
-    values = _of_dataset(session, clone) if clone else _of_upload(session, storage, upload)
+def new(
+    request: Request, session: ReadSession, storage: StorageDep, upload: str = "", clone: str = "", keep: str = ""
+) -> HTMLResponse:
+    """Filled as an upload suggests, or like a dataset; with `keep`, the upload's own division is kept."""
+    values = _of_dataset(session, clone) if clone else _of_upload(request, session, storage, upload)
+    if keep and not clone:
+        division = source_form.kept_division(_holdings(request, session, values.get("upload_id", "")))
+        values = source_form.with_shares(values | division)
     values["submission"] = secrets.token_urlsafe(24)
     return _wizard(request, session, values, {}, is_guessed=not clone)
 
 
+@router.get("/datasets/new/_sources")
+def source_choices(request: Request, session: ReadSession, fresh: str = "") -> HTMLResponse:
+    """The first step for another upload: with `fresh`, filled with what it suggests."""
+    values = dict(request.query_params)
+    if fresh:
+        values = _suggested(request, session, {"upload_id": values.get("upload_id", "")})
+    return render(request, "datasets/_sources.html", **_first_step(request, session, {"values": values, "errors": {}}))
+
+
 @router.get("/datasets/new/_split")
-def split_preview(request: Request, session: ReadSession, storage: StorageDep, upload_id: str = "") -> HTMLResponse:
-    """The classes of an upload with the counts of each split; drawn anew while somebody types."""
-    upload = find_upload(session, upload_id)
-    guess = guessing.guess(storage, upload) if upload else None
-    preview = _preview(session, upload, dict(request.query_params))
-    return render(request, "datasets/_split_preview.html", upload=upload, preview=preview, guess=guess)
+def split_preview(request: Request, session: ReadSession, storage: StorageDep) -> HTMLResponse:
+    """The classes of the sources with the counts of each split; drawn anew while somebody types."""
+    values = dict(request.query_params)
+    guess = _guess(request, session, storage, values.get("upload_id", ""))
+    preview = _preview(request, session, values, {})
+    return render(request, "datasets/_split_preview.html", preview=preview, guess=guess)
+
+
+@router.post("/datasets/new/_split")
+def split_preview_of_files(request: Request, database: DatabaseDep, form: Typed, files: Files) -> HTMLResponse:
+    """The same with lists that come with the form."""
+    with database.read() as session:
+        return render(request, "datasets/_split_preview.html", preview=_preview(request, session, form, files))
 
 
 @router.post("/datasets")
-def create(request: Request, database: DatabaseDep, storage: StorageDep, user: CurrentUser, form: Typed) -> Response:
-    values = {field: form.get(field, "") for field in TYPED}
-    if "preview" in form:
-        with database.read() as session:
-            return _wizard(request, session, values, {}, is_drawn=True)
+def create(
+    request: Request, database: DatabaseDep, storage: StorageDep, user: CurrentUser, form: Typed, files: Files
+) -> Response:
+    values = {field: form.get(field, "") for field in TYPED} | source_form.source_values(form)
     errors: dict[str, str] = {}
-    try:
-        sent: dict[str, Any] = {field: values[field] for field in FIELDS if field in form or field in NEEDED}
-        sent["augmentation"] = {name: form[name] for name in ALTERATIONS if name in form} | {"mirror": "mirror" in form}
-        wanted = NewDataset.model_validate(sent)
-        return redirect(
-            f"/datasets/{datasets.create_dataset(database, request.app.state.queue, storage, user, wanted)}"
-        )
-    except ValidationError as error:
-        errors = _messages(error)
-    except InvalidDataset as error:
-        errors = error.fields
+    if "preview" not in form:
+        try:
+            return redirect(f"/datasets/{_create(request, user, values, form, files)}")
+        except ValidationError as error:
+            errors = _messages(error, values)
+        except InvalidDataset as error:
+            errors = {source_form.field_of(name.split("."), values): text for name, text in error.fields.items()}
+    values = source_form.keep_files(values, files, storage)
     with database.read() as session:
-        return _wizard(request, session, values, errors, status_code=422)
+        return _wizard(request, session, values, errors, status_code=422 if errors else 200, is_drawn=not errors)
+
+
+def _create(
+    request: Request, user: User, values: dict[str, str], form: dict[str, str], files: source_form.Files
+) -> int:
+    state = request.app.state
+    sent: dict[str, Any] = {field: values[field] for field in FIELDS if field in form or field in NEEDED}
+    sent["augmentation"] = {name: form[name] for name in ALTERATIONS if name in form} | {"mirror": "mirror" in form}
+    source = source_form.sent_sources(values, files, state.storage)
+    if source.errors:
+        raise InvalidDataset(source.errors)
+    wanted = NewDataset.model_validate(sent | source.values)
+    return datasets.create_dataset(state.database, state.queue, state.storage, user, wanted, state.settings.data_roots)
 
 
 def _wizard(
@@ -96,40 +130,82 @@ def _wizard(
     is_guessed: bool = False,
     is_drawn: bool = False,
 ) -> HTMLResponse:
-    storage = get_storage(request)
-    upload = find_upload(session, values.get("upload_id", ""))
+    storage, upload = get_storage(request), find_upload(session, values.get("upload_id", ""))
+    form = {"values": values, "errors": errors}
     return render(
         request,
         "datasets/new.html",
         status_code=status_code,
-        form={"values": values, "errors": errors},
         is_guessed=is_guessed,
-        uploads=_ready_uploads(session, upload),
-        upload=upload,
-        preview=_preview(session, upload, values),
+        preview=_preview(request, session, values, {}),
         resized=dataset_previews.resized_of(storage, upload, values) if is_drawn else None,
         copies=dataset_previews.copies_of(storage, upload, values) if is_drawn else None,
         resize_modes=[(mode.value, *texts) for mode, texts in RESIZE_MODES.items()],
         fills=[(fill.value, text) for fill, text in FILLS.items()],
         encodings=[(encoding.value, *texts) for encoding, texts in ENCODINGS.items()],
+        **_first_step(request, session, form),
     )
 
 
-def _messages(error: ValidationError) -> dict[str, str]:
-    """By the names of the form, where the fields of the augmentation stand beside the others."""
-    found = error.errors()
-    return messages_by_field([one | {"loc": one["loc"][-1:]} if "augmentation" in one["loc"] else one for one in found])
+def _first_step(request: Request, session: Session, form: dict[str, Any]) -> dict[str, Any]:
+    """What the templates of the first step show."""
+    values, roots = form["values"], request.app.state.settings.data_roots
+    places = {text for name, text in values.items() if name.endswith("upload_id") and text}
+    upload = find_upload(session, values.get("upload_id", ""))
+    return {
+        "form": form,
+        "upload": upload,
+        "uploads": _ready_uploads(session, upload),
+        "server_folders": folder_choices(roots, [place for place in places if place.startswith("/")]),
+        "offered": source_form.offered(values, {place: _holdings(request, session, place) for place in places}),
+    }
 
 
-def _of_upload(session: Session, storage: Storage, upload_id: str) -> dict[str, str]:
-    """The wizard's first values for an upload: the one asked for, else the newest."""
-    upload = find_upload(session, upload_id)
-    if upload is None and not upload_id:
+def _holdings(request: Request, session: Session, place: str) -> Holdings:
+    """What a place holds; nothing when it may not be used, which the preview says."""
+    if place.startswith("/"):
+        try:
+            return look_into(place, request.app.state.settings.data_roots)
+        except ArchiveError:
+            return Holdings()
+    upload = find_upload(session, place)
+    return upload.holdings if upload else Holdings()
+
+
+def _guess(request: Request, session: Session, storage: Storage, place: str) -> guessing.Guess | None:
+    folder = place if place.startswith("/") else ""
+    upload = find_upload(session, place)
+    if upload is None and not folder:
+        return None
+    return guessing.guess_source(storage, upload, folder, request.app.state.settings.data_roots)
+
+
+def _suggested(request: Request, session: Session, values: dict[str, str]) -> dict[str, str]:
+    """The first step with what its upload or folder is for."""
+    place = values.get("upload_id", "")
+    holdings, upload = _holdings(request, session, place), find_upload(session, place)
+    class_count = len(upload.classes) if upload else len(holdings.classes() or {})
+    return source_form.with_shares(values | source_form.suggested(holdings, class_count))
+
+
+def _messages(error: ValidationError, values: dict[str, str]) -> dict[str, str]:
+    """By the names of the form, where nested fields stand beside the others."""
+    return messages_by_field([one | {"loc": (_name_of(one["loc"], values),)} for one in error.errors()])
+
+
+def _name_of(place: tuple[str | int, ...], values: dict[str, str]) -> str:
+    return str(place[-1]) if "augmentation" in place else source_form.field_of(place, values)
+
+
+def _of_upload(request: Request, session: Session, storage: Storage, place: str) -> dict[str, str]:
+    """The wizard's first values for an upload or a folder on the server: the one asked for, else the newest upload."""
+    if not place:
         ready = _ready_uploads(session, None)
-        upload = ready[0] if ready else None
-    if upload is None or not upload.is_ready:
-        return DEFAULTS | ALTERATIONS | ({"upload_id": str(upload.id)} if upload else {})
-    return DEFAULTS | ALTERATIONS | {"upload_id": str(upload.id)} | guessing.guess(storage, upload).values()
+        place = str(ready[0].id) if ready else ""
+    guess = _guess(request, session, storage, place)
+    if guess is None:
+        return DEFAULTS | ALTERATIONS | ({"upload_id": place} if find_upload(session, place) else {})
+    return DEFAULTS | ALTERATIONS | guess.values() | _suggested(request, session, {"upload_id": place})
 
 
 def _of_dataset(session: Session, dataset_id: str) -> dict[str, str]:
@@ -144,7 +220,7 @@ def _of_dataset(session: Session, dataset_id: str) -> dict[str, str]:
     kept |= {name: _as_typed(altered[name]) for name in ALTERATIONS if name in altered}
     kept |= {"mirror": "true"} if altered.get("mirror") else {}
     return DEFAULTS | ALTERATIONS | kept | {
-        "upload_id": str(dataset.upload_id or ""),
+        **source_form.values_of(dataset),
         "name": dataset.name,
         "description": dataset.description,
         "channels": dataset.channels,
@@ -163,19 +239,33 @@ def _ready_uploads(session: Session, chosen: Upload | None) -> list[Upload]:
     return uploads if chosen is None or chosen in uploads else [chosen, *uploads]
 
 
-def _preview(session: Session, upload: Upload | None, values: dict[str, str]) -> dict[str, Any] | None:
+def _preview(
+    request: Request, session: Session, values: dict[str, str], files: source_form.Files
+) -> dict[str, Any] | None:
     """Per class and split how many images there will be, or why that cannot be told."""
-    if upload is None or not upload.is_ready:
+    state = request.app.state
+    if not values.get("upload_id"):
         return None
-    sent = {field: values[field] for field in SPLIT_FIELDS if field in values}
+    source = source_form.sent_sources(source_form.source_values(values), files, state.storage)
+    sent = {field: values[field] for field in SPLIT_FIELDS if field in values} | source.values
     try:
-        form = NewDataset.model_validate(sent | {"upload_id": upload.id, "name": "preview"})
+        form = NewDataset.model_validate(sent | {"name": "preview"})
     except ValidationError as error:
-        return {"rows": [], "errors": messages_by_field(error.errors())}
-    chosen = sources.look_up(session, form, ())
+        return {"rows": [], "errors": _messages(error, values) | source.errors}
+    preview = _counted(sources.look_up(session, form, state.settings.data_roots))
+    return preview | {"errors": source.errors | preview["errors"]}
+
+
+def _counted(chosen: sources.Chosen) -> dict[str, Any]:
     counted = sources.count(chosen)
-    rows = sources.count_splits(form, counted) if counted else []
+    rows = sources.count_splits(chosen.form, counted) if counted else []
     totals = {split.value: sum(row[split.value] for row in rows) for split in Split}
     totals["count"] = sum(row["count"] for row in rows)
-    left_out = len(counted.divided) - len(rows) if counted and rows else 0
-    return {"rows": rows, "errors": sources.problems_with(chosen), "totals": totals, "left_out": left_out}
+    return {
+        "rows": rows,
+        "errors": sources.problems_with(chosen),
+        "totals": totals,
+        "left_out": len(counted.divided) - len(rows) if counted and rows else 0,
+        "unknown": {SPLIT_NAMES[Split(split)]: names for split, names in counted.unknown.items()} if counted else {},
+        "is_counted": counted is not None,
+    }

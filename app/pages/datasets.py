@@ -19,7 +19,7 @@ from app.errors import messages_by_field
 from app.forms import Typed
 from app.image_sizes import original_sizes
 from app.pages import dataset_checkup, dataset_images, dataset_previews, dataset_wizard
-from app.schemas.datasets import FINDINGS, DatasetChanges, resize_text
+from app.schemas.datasets import FINDINGS, DatasetChanges, resize_text, sources_out
 from app.storage import Storage
 from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, redirect, render
 
@@ -133,6 +133,7 @@ def _show(
     shared = {
         "dataset": dataset,
         "facts": _facts(dataset),
+        "sources": sources_out(dataset),
         "resize_mode": resize_text(dataset.preprocessing),
         "version": dataset_images.version_of(dataset),
         "has_parent": session.get(Dataset, dataset.options.get("parent_id", 0)) is not None,

@@ -151,6 +151,7 @@ def _show(
         status_code=status_code,
         upload=upload,
         percent=percent_received(upload),
+        holdings=upload.holdings,
         classes=found[:CLASSES_SHOWN],
         found_count=len(found),
         q=q.strip(),

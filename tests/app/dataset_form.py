@@ -13,6 +13,11 @@ from tests.conftest import Browser
 FORM = {
     "name": "pets small",
     "description": "",
+    "kind": "folders",
+    "within": "",
+    "more_1_within": "",
+    "val_within": "",
+    "test_within": "",
     "train_percent": "70",
     "val_percent": "10",
     "test_percent": "20",

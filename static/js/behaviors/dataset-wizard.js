@@ -1,24 +1,43 @@
-/* The dataset form: redraws classes and counts per split when the upload or a percentage changes, and fills the fields
-   that nobody has touched with what the server guesses from the upload (data-guesses: not in a form that came back). */
+/* The dataset form: redraws the choices of the first step when another upload is chosen, classes and counts per split
+   when one of them or a percentage changes, and fills the fields that nobody has touched with what the server guesses
+   from the upload (data-guesses: not in a form that came back). */
 
 import { request } from "../lib/request.js";
 
-const WATCHED = ["upload_id", "train_percent", "val_percent", "test_percent", "min_per_class", "max_per_class"];
+const WATCHED = ["train_percent", "val_percent", "test_percent", "min_per_class", "max_per_class"];
 const GUESSED = ["name", "width", "height", "channels"];
 const WAIT_MS = 200;
 
 export function connect(form) {
   const preview = form.querySelector("[data-split-preview]");
+  const sources = form.querySelector("[data-sources]");
   let timer = null;
   let asked = 0;
   let wantsGuess = false; // another upload was chosen, and its answer has not come yet
 
+  const isSource = (field) => sources.contains(field) || field.name === "upload_id";
+
+  /* The fields that decide about the split; files only when there are some. */
+  function values() {
+    const found = new FormData();
+    for (const field of form.elements) {
+      if (!WATCHED.includes(field.name) && !isSource(field)) continue;
+      if (field.type === "radio" ? field.checked : field.name && field.type !== "file") found.append(field.name, field.value);
+      for (const file of field.files ?? []) found.append(field.name, file);
+    }
+    return found;
+  }
+
+  function ask(url, sent) {
+    const hasFiles = [...sent.values()].some((value) => typeof value !== "string");
+    return hasFiles ? request(url, { method: "POST", body: sent }) : request(`${url}?${new URLSearchParams(sent)}`);
+  }
+
   async function redraw() {
-    const values = new URLSearchParams(WATCHED.map((name) => [name, form.elements[name].value]));
     const turn = ++asked;
     let html;
     try {
-      html = await (await request(`/datasets/new/_split?${values}`)).text();
+      html = await (await ask("/datasets/new/_split", values())).text();
     } catch {
       return; // the form can be sent all the same, and is checked then
     }
@@ -29,6 +48,27 @@ export function connect(form) {
     preview.replaceChildren(template.content);
     if (wantsGuess && guess && "guesses" in form.dataset) fill(guess.dataset);
     wantsGuess = false;
+  }
+
+  /* Keeps the files that were chosen, and the focus. */
+  async function redrawSources(isFresh) {
+    const sent = new URLSearchParams([...values()].filter(([, value]) => typeof value === "string"));
+    if (isFresh) sent.set("fresh", "1");
+    const template = document.createElement("template");
+    try {
+      template.innerHTML = await (await request(`/datasets/new/_sources?${sent}`)).text();
+    } catch {
+      return;
+    }
+    for (const input of sources.querySelectorAll('[type="file"]')) {
+      if (input.files.length) template.content.querySelector(`[name="${input.name}"]`)?.replaceWith(input);
+    }
+    const focused = document.activeElement?.id;
+    const open = [...sources.querySelectorAll("details")].map((details) => details.open);
+    sources.replaceChildren(template.content);
+    for (const [number, details] of [...sources.querySelectorAll("details")].entries()) details.open ||= open[number];
+    if (focused) document.getElementById(focused)?.focus();
+    form.dispatchEvent(new Event("input")); // what is shown depends on what is chosen
   }
 
   function fill(guess) {
@@ -44,12 +84,18 @@ export function connect(form) {
     }
   }
 
+  async function change(name) {
+    if (name.endsWith("upload_id")) await redrawSources(name === "upload_id");
+    await redraw();
+  }
+
   form.addEventListener("input", (event) => {
-    const name = event.target.name;
-    if (!WATCHED.includes(name)) return;
+    const field = event.target;
+    if (!WATCHED.includes(field.name) && !isSource(field)) return;
+    if (field.files?.length) form.elements[field.name.replace("file_", "list_")].value = "";
     clearTimeout(timer);
-    wantsGuess ||= name === "upload_id";
-    timer = setTimeout(redraw, name === "upload_id" ? 0 : WAIT_MS);
+    wantsGuess ||= field.name === "upload_id";
+    timer = setTimeout(change, field.matches("select, [type=radio], [type=file]") ? 0 : WAIT_MS, field.name);
   });
   return () => clearTimeout(timer);
 }
