@@ -58,15 +58,25 @@ def _convolution(graph: Graph, site: Site, bottoms: list[str]) -> list[str]:
 
 @_nodes("Pooling")
 def _pooling(graph: Graph, site: Site, bottoms: list[str]) -> list[str]:
-    given = options.pooling(site)
+    given, top = options.pooling(site), _top(site)
+    if not given.is_stochastic:
+        return [_pooled(graph, given, bottoms[0], top)]
+    weights = graph.add("Relu", bottoms, f"{top}.weights")
+    weighed = graph.add("Mul", [weights, bottoms[0]], f"{top}.weighed")
+    sums = _pooled(graph, given, weights, f"{top}.sum")
+    least = graph.add("Max", [sums, graph.number(options.LEAST_SUM)], f"{top}.least")
+    return [graph.add("Div", [_pooled(graph, given, weighed, f"{top}.mean"), least], top)]
+
+
+def _pooled(graph: Graph, given: options.Pooling, image: str, top: str) -> str:
     if given.is_global:
-        return [graph.add("GlobalMaxPool" if given.is_max else "GlobalAveragePool", bottoms, _top(site))]
+        return graph.add("GlobalMaxPool" if given.is_max else "GlobalAveragePool", [image], top)
     window = {"kernel_shape": given.kernel, "strides": given.stride, "pads": given.pad + given.pad_after}
     if given.is_max:
-        return [graph.add("MaxPool", bottoms, _top(site), **window)]
-    mean = graph.add("AveragePool", bottoms, _top(site), count_include_pad=1, **window)
+        return graph.add("MaxPool", [image], top, **window)
+    mean = graph.add("AveragePool", [image], top, count_include_pad=1, **window)
     factors = given.area_factors()
-    return [mean if factors is None else graph.add("Mul", [mean, graph.constant(factors)], _top(site))]
+    return mean if factors is None else graph.add("Mul", [mean, graph.constant(factors)], top)
 
 
 @_nodes("InnerProduct")

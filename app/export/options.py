@@ -42,9 +42,13 @@ def convolution(site: Site) -> Convolution:
     )
 
 
+LEAST_SUM = 1.1754944e-38  # FLT_MIN: what Caffe divides the weights of stochastic pooling by, at least
+
+
 @dataclass(frozen=True)
 class Pooling:
     is_max: bool
+    is_stochastic: bool  # when a net predicts: the mean of a window's values, weighed by themselves
     is_global: bool
     kernel: Pair
     stride: Pair
@@ -86,6 +90,7 @@ def pooling(site: Site) -> Pooling:
     is_up = rounds_up(given)
     return Pooling(
         is_max=given.pool == caffe_pb2.PoolingParameter.MAX,
+        is_stochastic=given.pool == caffe_pb2.PoolingParameter.STOCHASTIC,
         is_global=given.global_pooling,
         kernel=(sides[0].kernel, sides[1].kernel),
         stride=(sides[0].stride, sides[1].stride),

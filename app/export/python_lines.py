@@ -56,7 +56,16 @@ def _deconvolution(site: Site, bottoms: list[str]) -> str:
 
 @_line("Pooling")
 def _pooling(site: Site, bottoms: list[str]) -> str:
-    given, image, cut = options.pooling(site), bottoms[0], ""
+    given, image = options.pooling(site), bottoms[0]
+    if given.is_stochastic:
+        weights = f"F.relu({image})"
+        means = _pooled(given, f"({weights} * {image})"), _pooled(given, weights)
+        return f"{means[0]} / {means[1]}.clamp(min={options.LEAST_SUM!r})"
+    return _pooled(given, image)
+
+
+def _pooled(given: options.Pooling, image: str) -> str:
+    cut = ""
     if given.is_global:
         return f"{image}.{'amax' if given.is_max else 'mean'}((2, 3), True)"
     function, pad = ("max_pool2d" if given.is_max else "avg_pool2d"), given.pad

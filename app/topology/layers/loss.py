@@ -56,19 +56,25 @@ def labelled_loss(_options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]
     return Outcome(tops=((),))
 
 
+_INLINE = "write it into the layer, row by row: blobs { data: 1 data: 0 … }, or make it the third bottom"
+
+
 @layer("InfogainLoss", "infogain_loss_param", bottoms=(2, 3), tops=(1, 2), is_loss=True, also_reads=("loss_param",))
 def infogain_loss(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Outcome:
-    """Scores, labels and the matrix H; Caffe reads H from a file if there is no third bottom."""
+    """Scores, labels and the matrix H; Caffe reads H from a file if there is no third bottom, here the text has it."""
     scores, labels = bottoms[:2]
     axis = axis_of(scores, options.infogain_loss_param.axis)
     _one_label_per_place(scores, labels, axis)
     if options.infogain_loss_param.HasField("source"):
-        raise LayerFault("source names a file, which is not read here; give the matrix as the third bottom", "source")
-    if len(bottoms) < 3:
-        raise LayerFault("the matrix of gains is missing; give it as the third bottom", "bottom")
-    if count(bottoms[2]) != scores[axis] ** 2:
-        classes = scores[axis]
-        raise LayerFault(f"the matrix is {as_text(bottoms[2])}; expected {classes}×{classes}", "bottom")
+        raise LayerFault(f"source names a file, which is not read here; {_INLINE}", "source")
+    if len(bottoms) < 3 and not options.blobs:
+        raise LayerFault(f"the matrix of gains is missing; {_INLINE}", "bottom")
+    if len(bottoms) > 2 and options.blobs:
+        raise LayerFault("has blobs and a third bottom; the matrix of gains can be given once", "blobs")
+    matrix, field = (bottoms[2], "bottom") if len(bottoms) > 2 else ((len(options.blobs[0].data),), "blobs")
+    classes = scores[axis]
+    if count(matrix) != classes**2:
+        raise LayerFault(f"the matrix is {as_text(matrix)}; expected {classes}×{classes}", field)
     return Outcome(tops=((), scores)[: max(1, len(options.top))])
 
 

@@ -14,9 +14,9 @@ _STOCHASTIC = caffe_pb2.PoolingParameter.STOCHASTIC
 def pooling(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Outcome:
     given = options.pooling_param
     batch, channels, height, width = images(bottoms[0])
-    if given.pool == _STOCHASTIC:
-        raise LayerFault("pool STOCHASTIC is not supported; expected MAX or AVE", "pool")
     down, across = pooling_windows(given, height, width)
+    if given.pool == _STOCHASTIC and (down.pad or across.pad):  # Caffe, pooling_layer.cpp
+        raise LayerFault("pool STOCHASTIC takes no pad; only MAX and AVE do", "pad")
     if down.kernel > height + 2 * down.pad or across.kernel > width + 2 * across.pad:
         # Caffe would cut such a window to its input; here as in the papers it is a slip.
         kernel = f"kernel_size {size_text(down.kernel, across.kernel)}"

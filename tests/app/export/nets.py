@@ -66,6 +66,10 @@ LAYERS = {
 
 # What OpenCV does not know, or computes differently.
 FOR_OURS = {
+    "stochastic pooling": 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param '
+    "{ pool: STOCHASTIC kernel_size: 3 stride: 2 } }",
+    "stochastic global pooling": 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param '
+    "{ pool: STOCHASTIC global_pooling: true } }",
     "log and exp": 'layer { name: "a" type: "Exp" bottom: "data" top: "a" exp_param { base: 2 scale: 0.01 } } '
     'layer { name: "p" type: "Log" bottom: "a" top: "p" log_param { base: 10 shift: 1 } }',
     "threshold": 'layer { name: "p" type: "Threshold" bottom: "data" top: "p" threshold_param { threshold: 2 } }',

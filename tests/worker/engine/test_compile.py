@@ -179,7 +179,7 @@ def test_a_relu_on_the_image_itself_leaves_the_image_alone() -> None:
     [
         ("kernel_size: 3", "kernel_size: 30", r"conv1: .*30.*\(line 4\)"),
         ('type: "xavier"', 'type: "orthogonal"', r'conv1: unknown filler "orthogonal".*\(line 4\)'),
-        ("kernel_size: 2", "pool: STOCHASTIC kernel_size: 2", r"pool1.*STOCHASTIC"),
+        ("kernel_size: 2", "pool: STOCHASTIC kernel_size: 2 pad: 1", r"pool1.*STOCHASTIC takes no pad"),
         ('top: "accuracy"', 'top: "accuracy" top: "a" top: "b"', r"accuracy: expects 1 to 2 tops, found 3"),
     ],
 )

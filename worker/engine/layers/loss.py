@@ -77,18 +77,23 @@ class MultinomialLogisticLoss(LayerModule):
 
 @layer("InfogainLoss")
 class InfogainLoss(_OverClasses):
-    """-Σ H[label, l] · log p(l), p the softmax of the scores, H the matrix in the third bottom."""
+    """-Σ H[label, l] · log p(l), p the softmax of the scores, H the matrix in the layer or the third bottom."""
+
+    matrix: Tensor
 
     def __init__(self, site: Site) -> None:
-        if len(site.shapes) < 3:
-            raise site.fail("expected the infogain matrix as third bottom; a source file cannot be read here")
+        written = [list(blob.data) for blob in site.options.blobs[:1]]
+        if len(site.shapes) < 3 and not written:
+            raise site.fail("expected the infogain matrix in blobs or as third bottom; a source file cannot be read")
         super().__init__(site, site.options.infogain_loss_param.axis)
-        if prod(site.shapes[2]) != self.classes**2:
-            raise site.fail(f"expected an infogain matrix {self.classes}×{self.classes}, found shape {site.shapes[2]}")
+        found = site.shapes[2] if len(site.shapes) > 2 else (len(written[0]),)
+        if prod(found) != self.classes**2:
+            raise site.fail(f"expected an infogain matrix {self.classes}×{self.classes}, found shape {found}")
+        self.register_buffer("matrix", torch.tensor(written[0] if written else []), persistent=False)
 
-    def forward(self, scores: Tensor, labels: Tensor, matrix: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def forward(self, scores: Tensor, labels: Tensor, matrix: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
         rows, truth = self.split(scores, labels)
-        gain = exact(matrix).reshape(self.classes, self.classes)
+        gain = exact(self.matrix if matrix is None else matrix).reshape(self.classes, self.classes)
         counts = truth != self.ignored
         weights = gain[torch.where(counts, truth, 0)] * counts[..., None]  # (outer, inner, classes)
         logs = torch.log_softmax(rows, 1).clamp(min=torch.tensor(LEAST_PROBABILITY).log().item())

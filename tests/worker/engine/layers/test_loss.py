@@ -83,8 +83,18 @@ def test_infogain_loss_weighs_each_confusion() -> None:
     assert gradients_agree(tested, SCORES, TRUTH, gain, learned=1)
 
 
+def test_infogain_loss_takes_its_matrix_from_the_text() -> None:
+    gain = torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 0.25], [0.5, 0.0, 2.0]], dtype=torch.float64)
+    data = " ".join(f"data: {value:g}" for value in gain.flatten().tolist())
+    body = f'type: "InfogainLoss" blobs {{ {data} }}'
+    assert close(forward(body, SCORES, TRUTH), forward('type: "InfogainLoss"', SCORES, TRUTH, gain))
+    assert gradients_agree(module(body, (4, 3), (4,)), SCORES, TRUTH, learned=1)
+    with pytest.raises(EngineError, match=r"expected an infogain matrix 4×4, found shape \(9,\)"):
+        module(body, (4, 4), (4,))
+
+
 def test_infogain_loss_without_its_matrix_says_where_it_belongs() -> None:
-    with pytest.raises(EngineError, match="expected the infogain matrix as third bottom"):
+    with pytest.raises(EngineError, match="expected the infogain matrix in blobs or as third bottom"):
         module('type: "InfogainLoss" infogain_loss_param { source: "/etc/passwd" }', (4, 3), (4,))
 
 

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from tests.worker.engine.oracle import close, forward, gradients_agree, module, random
+from app.topology.net import Phase
+from tests.worker.engine.oracle import DEVICE, close, forward, gradients_agree, module, random
 from worker.engine.errors import EngineError
 
 
@@ -89,7 +91,7 @@ def test_gradients_agree_with_differences(method: str, options: str) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("pool: STOCHASTIC kernel_size: 2", "STOCHASTIC is not supported"),
+        ("pool: STOCHASTIC kernel_size: 2 pad: 1", "STOCHASTIC takes no pad"),
         ("kernel_size: 2 pad: 2", "expected pad smaller than kernel_size"),
         ("kernel_size: 9", "exceeds its input 6×6"),
         ("global_pooling: true kernel_size: 2", "covers the whole image"),
@@ -101,6 +103,60 @@ def test_an_impossible_option_is_named(options: str, expected: str) -> None:
     with pytest.raises(EngineError) as error:
         module(f'type: "Pooling" pooling_param {{ {options} }}', (1, 1, 6, 6))
     assert expected in str(error.value)
+
+
+STOCHASTIC = 'type: "Pooling" pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 }'
+
+
+def test_stochastic_pooling_weighs_values_by_themselves_when_it_tests() -> None:
+    image = torch.tensor([[[[1.0, 3.0, 5.0], [0.0, 4.0, 0.0], [0.0, 0.0, 7.0]]]], dtype=torch.float64)
+    pooled = forward(STOCHASTIC, image, phase=Phase.TEST)
+    assert close(pooled, torch.tensor([[[[26 / 8, 5.0], [0.0, 7.0]]]], dtype=torch.float64))
+    everything = 'type: "Pooling" pooling_param { pool: STOCHASTIC global_pooling: true }'
+    assert forward(everything, image, phase=Phase.TEST).item() == pytest.approx(100 / 20)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (5, 7)])
+def test_stochastic_pooling_draws_values_as_often_as_they_are_large(size: tuple[int, int]) -> None:
+    """Every window by itself: the share of draws that gave a value is the value's share of the window's sum."""
+    torch.manual_seed(3)
+    image = random(1, 1, *size).abs() + 0.1
+    pool, count = module(STOCHASTIC, (1, 1, *size)), 4000
+    drawn = torch.stack([pool(image.to(DEVICE)).cpu()[0, 0] for _ in range(count)])
+    for y in range(drawn.shape[1]):
+        for x in range(drawn.shape[2]):
+            window = image[0, 0, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].flatten()
+            found = torch.stack([(drawn[:, y, x] == value).double().mean() for value in window])
+            assert found.sum() == 1
+            assert torch.allclose(found, window / window.sum(), atol=0.04)
+
+
+def test_stochastic_pooling_of_zeros_gives_zeros_and_never_what_lies_beyond() -> None:
+    zeros, ones = torch.zeros(1, 2, 5, 5, dtype=torch.float64), torch.ones(1, 2, 5, 5, dtype=torch.float64)
+    for phase in Phase:
+        assert close(forward(STOCHASTIC, zeros, phase=phase), zeros[:, :, :3, :3])
+        assert close(forward(STOCHASTIC, ones, phase=phase), ones[:, :, :3, :3])
+
+
+def test_stochastic_pooling_sends_the_gradient_to_what_was_drawn() -> None:
+    torch.manual_seed(1)
+    image = (random(2, 3, 6, 6).abs() + 0.1).to(DEVICE).requires_grad_()
+    pooled = module(STOCHASTIC, (2, 3, 6, 6))(image)
+    pooled.sum().backward()
+    assert image.grad is not None
+    assert set(image.grad.unique().tolist()) == {0.0, 1.0}
+    assert close(F.max_pool2d(image.grad * image, 2, 2), pooled.detach().cpu())
+    tested = module(STOCHASTIC, (1, 2, 6, 6), phase=Phase.TEST)
+    assert gradients_agree(tested, random(1, 2, 6, 6).abs() + 0.1)
+
+
+def test_stochastic_pooling_is_the_same_again_from_the_same_state() -> None:
+    image, pool = random(1, 1, 8, 8).abs(), module(STOCHASTIC, (1, 1, 8, 8))
+    results = []
+    for _ in range(2):
+        torch.manual_seed(9)
+        results.append(pool(image.to(DEVICE)))
+    assert torch.equal(*results)
 
 
 def test_a_second_top_for_the_mask_is_refused() -> None:
