@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -52,6 +52,9 @@ class Checkup:
     smallest_class: tuple[str, int]  # in training
     largest_class: tuple[str, int]
     is_complete: bool  # False when there was too much to compare
+    absent: tuple[tuple[str, str], ...] = ()  # (class, split): no picture of it was left there
+    small_classes: dict[str, int] = field(default_factory=dict)  # left out for being smaller than the minimum
+    notes: dict[str, int] = field(default_factory=dict)  # what was done to pictures → originals
 
     @property
     def imbalance(self) -> float:
@@ -73,6 +76,7 @@ def read_checkup(folder: Path) -> Checkup | None:
         Group(**(group | {"members": tuple(Member(**member) for member in group["members"])}))
         for group in values["groups"]
     )
+    values["absent"] = tuple((name, split) for name, split in values.get("absent", ()))
     classes = {name: (values[name][0], int(values[name][1])) for name in ("smallest_class", "largest_class")}
     return Checkup(**(values | classes | {"groups": groups}))
 

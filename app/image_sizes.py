@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 MOST_SHOWN = 8
 
@@ -19,6 +21,7 @@ class Sizes:
     common: list[tuple[int, int, int]]  # (width, height, pictures), the most common first
     widths: tuple[int, int, int]  # smallest, middle, largest
     heights: tuple[int, int, int]
+    longer_sides: list[tuple[int, int, int]]  # (from, to, pictures), without gaps
 
 
 def original_sizes(folder: Path, splits: Sequence[str], version: str) -> Sizes | None:
@@ -31,7 +34,8 @@ def original_sizes(folder: Path, splits: Sequence[str], version: str) -> Sizes |
 
 @lru_cache(maxsize=128)
 def _count(folder: Path, splits: tuple[str, ...], _version: str) -> Sizes | None:
-    indexes = [np.load(folder / f"{split}.index.npy", mmap_mode="r") for split in splits]
+    """Altered copies are no pictures of the upload."""
+    indexes = [_originals(np.load(folder / f"{split}.index.npy", mmap_mode="r")) for split in splits]
     width = np.concatenate([index["width"] for index in indexes]) if indexes else np.empty(0, np.uint32)
     height = np.concatenate([index["height"] for index in indexes]) if indexes else np.empty(0, np.uint32)
     if len(width) == 0:
@@ -41,7 +45,21 @@ def _count(folder: Path, splits: tuple[str, ...], _version: str) -> Sizes | None
     common = [
         (int(pairs[at] >> np.uint64(32)), int(pairs[at] & np.uint64(0xFFFFFFFF)), int(counts[at])) for at in order
     ]
-    return Sizes(len(width), len(pairs), common, _range(width), _range(height))
+    return Sizes(len(width), len(pairs), common, _range(width), _range(height), _bins(np.maximum(width, height)))
+
+
+def _originals(index: NDArray[Any]) -> NDArray[Any]:
+    is_original = index["copy"] == 0
+    return index if is_original.all() else index[is_original]
+
+
+def _bins(sides: NDArray[np.uint32]) -> list[tuple[int, int, int]]:
+    """Bounds are powers of two and the values between them that divide evenly: 64, 96, 128, 192, …"""
+    bounds = np.unique([bound for power in range(32) for bound in (2**power, 3 * 2**power // 2)]).astype(np.uint64)
+    places = np.searchsorted(bounds, sides, side="right")
+    counts = np.bincount(places, minlength=len(bounds) + 1)
+    used = range(int(places.min()), int(places.max()) + 1)
+    return [(int(bounds[at - 1]), int(bounds[at]) - 1, int(counts[at])) for at in used]
 
 
 def _range(values: np.ndarray) -> tuple[int, int, int]:

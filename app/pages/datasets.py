@@ -19,7 +19,7 @@ from app.errors import messages_by_field
 from app.forms import Typed
 from app.image_sizes import original_sizes
 from app.pages import dataset_checkup, dataset_images, dataset_previews, dataset_wizard
-from app.schemas.datasets import FINDINGS, DatasetChanges, resize_text, sources_out
+from app.schemas.datasets import FINDINGS, SPLIT_NAMES, DatasetChanges, resize_text, sources_out
 from app.storage import Storage
 from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, redirect, render
 
@@ -147,6 +147,7 @@ def _show(
         "images_problem": problem,
         "skipped": files.skipped(limit=10),
         "checkup": files.checkup() if dataset.status == Status.DONE else None,
+        "split_names": SPLIT_NAMES,
         "findings": [(one.value, *texts) for one, texts in FINDINGS.items()],
         "form": None,
         "refusal": None,

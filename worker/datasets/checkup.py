@@ -58,7 +58,8 @@ def check_up(
     groups = _groups(folder, pictures, confirmed)
     groups.sort(key=lambda group: (not group.has_two_labels, not group.is_leak, group.kind == "near", -group.size))
     _write(folder / DUPLICATES_FILE, groups)
-    train = _per_class(folder, classes)
+    per_class = {split: _per_class(folder, split, classes) for split in pictures.splits}
+    train = per_class["train"]
     return Checkup(
         groups=tuple(_shortened(group) for group in groups[:_SHOWN_GROUPS]),
         group_counts=_counts(groups, lambda _: 1),
@@ -67,6 +68,7 @@ def check_up(
         smallest_class=min(train, key=lambda entry: entry[1]),
         largest_class=max(train, key=lambda entry: entry[1]),
         is_complete=is_complete,
+        absent=tuple((name, split) for split in per_class for name, count in per_class[split] if count == 0),
     )
 
 
@@ -81,8 +83,10 @@ def _pictures(folder: Path) -> Pictures:
     return Pictures(splits, starts, column("label"), column("digest"), column("fingerprint"), column("copy"))
 
 
-def _per_class(folder: Path, classes: list[str]) -> list[tuple[str, int]]:
-    counts = np.bincount(np.load(folder / "train.index.npy", mmap_mode="r")["label"], minlength=len(classes))
+def _per_class(folder: Path, split: str, classes: list[str]) -> list[tuple[str, int]]:
+    """(class, originals) of a split."""
+    index = np.load(folder / f"{split}.index.npy", mmap_mode="r")
+    counts = np.bincount(index["label"][index["copy"] == 0], minlength=len(classes))
     return [(name, int(count)) for name, count in zip(classes, counts, strict=True)]
 
 

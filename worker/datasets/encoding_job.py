@@ -90,7 +90,7 @@ class EncodingJob:
             done.digests.append(hashlib.sha256(pixels.data).digest())
             done.sizes.append(picture.original_size)
             done.stored_bytes.append(len(stored))
-            if picture.note is not None:
+            if picture.note is not None and not copy:
                 done.notes[picture.note] += 1
             all_pixels.append(pixels)
         done.fingerprints = fingerprints(all_pixels)

@@ -38,6 +38,8 @@ class SplitWriter:
     def add(self, order: Order, encoded: Encoded) -> None:
         """`order` is that of the task which `encoded` answers."""
         for place, reason in encoded.skipped:
+            if order.copies[place]:  # its original has said so
+                continue
             self._skipped.add(self._listing.path(int(order.rows[place])), reason)
         self._skipped.notes += encoded.notes
         if not encoded.index:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from app.checkup import Checkup, all_groups, pictures_to_drop, read_checkup
+from app.imaging.copies import Augmentation
 from app.preprocessing import Channels
 from tests.worker.datasets.pictures import file_of, zip_of
 from tests.worker.datasets.real_data import real_data
@@ -130,6 +131,24 @@ def test_broken_files_and_imbalance_are_told(tmp_path: Path) -> None:
     assert checkup.imbalance == 2
 
 
+def test_classes_that_are_too_small_and_what_was_done_to_pictures_are_told(tmp_path: Path) -> None:
+    deep = Image.fromarray(np.asarray(scene(8000).convert("L")).astype(np.uint16) * 257)
+    few = {"mice/0.png": file_of(scene(8001)), "mice/1.png": b"", "mice/2.png": b"", "rare/0.png": file_of(scene(8002))}
+    spec, checkup = of(
+        tmp_path / "pets.zip",
+        ordinary() | few | {"cats/deep.png": file_of(deep)},
+        min_per_class=3,
+        augmentation=Augmentation(copies=3, mirror=True),
+    )
+    assert checkup.small_classes == {"rare": 1}
+    assert len(checkup.absent) == 2
+    assert {name for name, _ in checkup.absent} == {"mice"}
+    assert checkup.notes == {"16-bit grey, scaled from 0–65,535 to 0–255": 1}
+    assert checkup.unreadable == {"empty file": 2}  # once each, not for every copy
+    assert len((spec.out_dir / "skipped.csv").read_text().splitlines()) == 3
+    assert read_checkup(spec.out_dir) == checkup
+
+
 def test_keeping_one_of_each_makes_a_new_version_in_which_the_others_stay_where_they_were(tmp_path: Path) -> None:
     planted = {
         "cats/again.png": again(scene(1), "bmp"),
@@ -190,20 +209,36 @@ def test_fingerprints_do_not_depend_on_the_batch() -> None:
     assert fingerprints([]).shape == (0, 2)
 
 
-def test_real_photographs_are_left_in_peace_and_planted_ones_found(tmp_path: Path) -> None:
+def test_all_that_is_planted_among_real_photographs_is_found_and_the_others_are_left_in_peace(tmp_path: Path) -> None:
     """Under 1 % of CIFAR-10's test pictures may be taken for duplicates."""
-    planted = []
     with zipfile.ZipFile(real_data() / "cifar10-test.zip") as source:
         files = {name: source.read(name) for name in source.namelist()}
-    for name in sorted(files)[::250]:
-        picture = Image.open(io.BytesIO(files[name]))
-        folder = name.split("/")[0] if len(planted) % 2 else "truck"
-        planted.append((name, f"{folder}/planted-{len(planted)}.jpg"))
-        files[planted[-1][1]] = file_of(picture, "JPEG", quality=85)
-    archive = zip_of(tmp_path / "cifar.zip", files)
-    spec = spec_of(archive, channels=Channels.COLOR, width=32, height=32, processes=2)
+    names = sorted(files)
+    planted: dict[str, list[tuple[str, str]]] = {"exact": [], "near": [], "two_labels": []}
+    for number, name in enumerate(names[::83]):
+        kind = tuple(planted)[number % 3]
+        folder, way = name.split("/")[0], "bmp" if kind != "near" else ("jpeg", "smaller", "brighter")[number // 3 % 3]
+        if kind == "two_labels":
+            folder = "truck" if folder != "truck" else "bird"
+        planted[kind].append((name, f"{folder}/planted-{number}.png"))
+        files[planted[kind][-1][1]] = again(Image.open(io.BytesIO(files[name])), way)
+    files |= {f"frog/broken-{n}.jpg": (b"", b"<html>404", files[names[n]][:300], bytes(99))[n % 4] for n in range(40)}
+    spec = spec_of(zip_of(tmp_path / "cifar.zip", files), channels=Channels.COLOR, width=32, height=32, processes=2)
     make(spec)
-    groups = [{member.source for member in group.members} for group in all_groups(spec.out_dir)]
-    missed = [pair for pair in planted if not any(set(pair) <= group for group in groups)]
-    assert missed == []
-    assert sum(len(group) for group in groups) - 2 * len(planted) < 100
+    groups = list(all_groups(spec.out_dir))
+    group_of = {member.source: group for group in groups for member in group.members}
+    split_of = {member.source: member.split for group in groups for member in group.members}
+    leaks = 0
+    for kind, pairs in planted.items():
+        for first, second in pairs:
+            assert group_of.get(first) is group_of[second], (kind, first, second)
+            assert group_of[first].has_two_labels or kind != "two_labels"
+            assert group_of[first].kind == "exact" or kind != "exact"
+            assert group_of[first].is_leak is (split_of[first] != split_of[second]) or group_of[first].size > 2
+            leaks += split_of[first] != split_of[second]
+    assert leaks > 30
+    pictures = sum(group.size for group in groups)
+    assert pictures - 2 * sum(len(pairs) for pairs in planted.values()) < 100
+    checkup = read_checkup(spec.out_dir)
+    assert checkup is not None
+    assert sum(checkup.unreadable.values()) == 40
