@@ -68,10 +68,9 @@ def newest(site: Server) -> list[Path]:
 
 def test_a_file_chosen_before_the_script_has_come_is_sent(page: Page, small: Path) -> None:
     held: list[Route] = []
-    page.route("**/js/main.js*", lambda route: held.append(route))
+    page.route("**/js/main.js*", lambda route: held.append(route), times=1)
     page.goto("/uploads", wait_until="commit")
     page.locator("input[type=file]").set_input_files(small)
-    page.unroute("**/js/main.js*")
     held[0].continue_()
     page.wait_for_url(re.compile(r"/uploads/\d+$"))
 
