@@ -52,7 +52,15 @@ def test_the_heat_map_compares_rates_and_batch_sizes(client: Browser, sweep: Swe
 def test_the_state_alone_ends_when_all_models_have(client: Browser, database: Database, sweep: Sweep) -> None:
     assert "X-Live" not in client.get(f"/sweeps/{sweep.id}/_state").headers
     client.send_form(f"/sweeps/{sweep.id}/stop")
-    assert "4 models, 1 running, 1 done, 1 stopped, 1 failed" in client.get(f"/sweeps/{sweep.id}/_state").text
+    page = client.get(f"/sweeps/{sweep.id}/_state").text
+    assert "4 models, 1 running, 1 done, 1 stopped, 1 failed. Best validation accuracy" in page
+    assert "Stop all" in page
+
+
+def test_the_live_part_of_an_ended_sweep_offers_nothing_to_stop(client: Browser, database: Database) -> None:
+    sweep = factories.sweep(database)
+    factories.model(database, sweep_id=sweep.id, status=Status.DONE)
+    assert "Stop all" not in client.get(f"/sweeps/{sweep.id}/_state").text
 
 
 def test_a_sweep_of_one_model_has_no_heat_map(client: Browser, database: Database) -> None:
