@@ -156,6 +156,11 @@ class NewDataset(Sources):
             raise refusal(f"At most {value:,} images per class is less than the minimum, {minimum:,}.")
         return value
 
+    @field_validator("train_percent")
+    @classmethod
+    def _all_when_alone(cls, value: float, info: ValidationInfo) -> float:
+        return 100.0 if is_whole(info.data, Split.VAL) and is_whole(info.data, Split.TEST) else value
+
     @field_validator("val_percent", "test_percent")
     @classmethod
     def _nothing_for_whole_splits(cls, value: float, info: ValidationInfo) -> float:

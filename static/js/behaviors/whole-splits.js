@@ -1,5 +1,5 @@
 /* Hides the percentage of a split that has a source of its own (another folder, a list, an LMDB) and gives its share to
-   training; gives it back when the source is taken away. On the row of the percentages. */
+   training; gives it back when the source is taken away. On the row of the percentages, which goes when none is left. */
 
 const SPLITS = ["val", "test"];
 const SOURCES = { folders: "_upload_id", lists: "list_", databases: "database_" };
@@ -31,6 +31,7 @@ export function connect(row) {
 
   function show() {
     for (const split of SPLITS) move(split, isWhole(split));
+    row.hidden = SPLITS.every(isWhole); // training is all that is left
   }
 
   form.addEventListener("input", show);
