@@ -1,8 +1,9 @@
 """Looks through a finished dataset for pictures that are there twice: in a class, under two labels, in two splits.
 
-Exact duplicates have the same pixels. For near duplicates, fingerprints that share a quarter are compared bit by bit,
-and pairs within `MAX_DISTANCE` are confirmed by the correlation of their pixels. Measured on CIFAR-10's test pictures:
-JPEG 75–90, ±15 % brightness or contrast and rescaling are found in 99 of 100, with 2 of 10,000 pictures found besides.
+Exact duplicates have the same pixels. For near duplicates, fingerprints that share a quarter are compared bit by bit;
+pairs within `MAX_DISTANCE` whose sketches are alike are confirmed by the correlation of their pixels. Measured on
+CIFAR-10's test pictures: JPEG 75–90, ±15 % brightness or contrast and rescaling are found in 99 of 100, with 2 of
+10,000 pictures found besides.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from numpy.typing import NDArray
 
 from app.checkup import COLUMNS, DUPLICATES_FILE, Checkup, Group, Member, group_of
 from app.lmdb_reader import open_split
-from worker.datasets.fingerprint import distances
+from worker.datasets.fingerprint import BITS, distances, likeness
+from worker.datasets.split_writer import SKETCHES_FILE
 from worker.datasets.thumbnails import thumbnails
 
 MAX_DISTANCE = 16  # of 128 bits
 MIN_CORRELATION = 0.98
 _MAX_COMPARISONS = 400_000_000
-_MAX_CANDIDATES = 200_000
+_MAX_CANDIDATES = 1_000_000
 _MAX_LOOKED_AT = 40_000
 _SHOWN_GROUPS, _SHOWN_MEMBERS = 300, 24
 
@@ -54,6 +56,7 @@ def check_up(
     pictures = _pictures(folder)
     candidates, is_complete = _candidates(pictures, look)
     candidates = candidates[pictures.digest[candidates[:, 0]] != pictures.digest[candidates[:, 1]]]
+    candidates = _alike(folder, pictures, candidates)
     confirmed = _confirmed(folder, pictures, candidates, processes, look)
     groups = _groups(folder, pictures, confirmed)
     groups.sort(key=lambda group: (not group.has_two_labels, not group.is_leak, group.kind == "near", -group.size))
@@ -93,40 +96,68 @@ def _per_class(folder: Path, split: str, classes: list[str]) -> list[tuple[str, 
 def _candidates(pictures: Pictures, look: Callable[[], None]) -> tuple[Pairs, bool]:
     """Pairs of originals within `MAX_DISTANCE`, and whether all were compared that share a quarter."""
     originals = np.flatnonzero(pictures.copy == 0)
-    prints = np.ascontiguousarray(pictures.fingerprint[originals])
-    found: list[Pairs] = []
+    prints = np.ascontiguousarray(pictures.fingerprint[originals].T)
+    found: list[NDArray[np.int64]] = []
     is_complete = True
-    for quarter in np.ascontiguousarray(prints[:, 0]).view(np.uint16).reshape(-1, 4).T:
+    for quarter in prints[0].view(np.uint16).reshape(-1, 4).T:
         pairs, is_whole = _close_pairs(prints, quarter, look)
         found.append(pairs)
         is_complete &= is_whole
-    pairs = np.unique(np.concatenate(found), axis=0)
+    pairs = np.stack(np.divmod(np.unique(np.concatenate(found)), max(1, len(originals))), axis=1)
     if len(pairs) > _MAX_CANDIDATES:
-        nearest = np.argsort(distances(prints[pairs[:, 0]], prints[pairs[:, 1]]), kind="stable")
+        nearest = np.argsort(distances(prints.T[pairs[:, 0]], prints.T[pairs[:, 1]]), kind="stable")
         pairs, is_complete = pairs[nearest[:_MAX_CANDIDATES]], False
     return originals[pairs], is_complete
 
 
-def _close_pairs(prints: NDArray[np.uint64], key: NDArray[np.uint16], look: Callable[[], None]) -> tuple[Pairs, bool]:
-    """Close pairs among those with equal `key`: each is compared with its first, second, … neighbour in order."""
+def _close_pairs(
+    prints: NDArray[np.uint64], key: NDArray[np.uint16], look: Callable[[], None]
+) -> tuple[NDArray[np.int64], bool]:
+    """Close pairs (first · N + second) among those with equal `key`, and whether all were compared.
+
+    Each of `prints` (2, N) is compared with its first, second, … neighbour in order of the key.
+    """
     order = np.argsort(key, kind="stable")
-    in_order, sorted_prints = key[order], prints[order]
+    in_order, low, high = key[order], prints[0][order], prints[1][order]
     at = np.arange(len(order) - 1)
-    found: list[Pairs] = [np.empty((0, 2), np.int64)]
+    found: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     kept = compared = 0
     for shift in range(1, len(order)):
-        at = at[at + shift < len(order)]
+        at = at[: np.searchsorted(at, len(order) - shift)]
         at = at[in_order[at] == in_order[at + shift]]
         compared += len(at)
         if len(at) == 0:
             return np.concatenate(found), True
         if compared > _MAX_COMPARISONS or kept > 5 * _MAX_CANDIDATES:
             break
-        close = at[distances(sorted_prints[at], sorted_prints[at + shift]) <= MAX_DISTANCE]
+        apart = np.bitwise_count(low[at] ^ low[at + shift])
+        near = np.flatnonzero(apart <= MAX_DISTANCE)  # few are, so that the other half is seldom looked at
+        close = at[near]
+        close = close[apart[near] + np.bitwise_count(high[close] ^ high[close + shift]) <= MAX_DISTANCE]
         kept += len(close)
-        found.append(np.sort(np.stack([order[close], order[close + shift]], axis=1), axis=1))
+        first, second = order[close], order[close + shift]
+        found.append(np.minimum(first, second) * len(order) + np.maximum(first, second))
         look()
     return np.concatenate(found), len(order) < 2
+
+
+def _alike(folder: Path, pictures: Pictures, pairs: Pairs) -> Pairs:
+    """The pairs whose sketches are alike; the sketches are of no use afterwards and are removed."""
+    places = np.unique(pairs)
+    sketches = np.empty((len(places), BITS), np.int8)
+    for split, name in enumerate(pictures.splits):
+        path = folder / SKETCHES_FILE.format(name)
+        here = (places >= pictures.starts[split]) & (places < pictures.starts[split + 1])
+        if here.any():
+            stored = np.memmap(path, np.int8, "r").reshape(-1, BITS)
+            sketches[here] = stored[places[here] - pictures.starts[split]]
+        path.unlink()
+    first, second = (np.searchsorted(places, pairs[:, side]) for side in (0, 1))
+    keep = [
+        likeness(sketches[first[start : start + 10_000]], sketches[second[start : start + 10_000]]) >= MIN_CORRELATION
+        for start in range(0, max(1, len(pairs)), 10_000)
+    ]
+    return pairs[np.concatenate(keep)]
 
 
 def _confirmed(folder: Path, pictures: Pictures, pairs: Pairs, processes: int, look: Callable[[], None]) -> Pairs:

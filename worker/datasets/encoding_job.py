@@ -18,9 +18,9 @@ from app.archives.server_folder import read_file
 from app.imaging.copies import Augmentation, altered
 from app.imaging.preprocess import ImageError, Picture, load_picture
 from app.preprocessing import Preprocessing
-from worker.datasets.class_means import ClassSums, sums_by_class
+from worker.datasets.class_means import ClassSums, shrunk, sums_by_class
 from worker.datasets.encode import datum, encode
-from worker.datasets.fingerprint import fingerprints
+from worker.datasets.fingerprint import BITS, fingerprints
 from worker.datasets.lmdb_source import LMDB_VALUE, read_value
 from worker.datasets.spec import Encoding
 
@@ -50,6 +50,7 @@ class Encoded:
     data: list[bytes] = field(default_factory=list)  # serialized Datums
     digests: list[bytes] = field(default_factory=list)  # SHA-256 of the pixels
     fingerprints: NDArray[np.uint64] = field(default_factory=lambda: np.empty((0, 2), np.uint64))
+    sketches: NDArray[np.int8] = field(default_factory=lambda: np.empty((0, BITS), np.int8))
     sizes: list[tuple[int, int]] = field(default_factory=list)  # original width and height
     stored_bytes: list[int] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
@@ -93,11 +94,12 @@ class EncodingJob:
             if picture.note is not None and not copy:
                 done.notes[picture.note] += 1
             all_pixels.append(pixels)
-        done.fingerprints = fingerprints(all_pixels)
+        done.fingerprints, done.sketches = fingerprints(all_pixels)
         if task.with_sum and all_pixels:
             labels = task.pictures["label"][done.index].tolist()
-            done.class_sums = [sums_by_class(all_pixels, labels, self.class_mean_side)]
-            done.pixel_sum = np.sum(all_pixels, axis=0, dtype=np.uint32)
+            sums = sums_by_class(all_pixels, labels if self.class_mean_side else [0] * len(labels))
+            done.pixel_sum = np.sum([total for total, _ in sums.values()], axis=0, dtype=np.uint32)
+            done.class_sums = [shrunk(sums, self.class_mean_side)] if self.class_mean_side else []
         return done
 
     def _read(self, part: int, path: bytes | None, entry: list[int]) -> bytes:
@@ -140,6 +142,7 @@ class EncodingJob:
             merged.notes += reply.notes
             merged.class_sums += reply.class_sums
             merged.fingerprints = np.concatenate([merged.fingerprints, reply.fingerprints])
+            merged.sketches = np.concatenate([merged.sketches, reply.sketches])
             if reply.pixel_sum is not None:
                 merged.pixel_sum = reply.pixel_sum if merged.pixel_sum is None else merged.pixel_sum + reply.pixel_sum
             shift += length

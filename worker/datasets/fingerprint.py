@@ -1,7 +1,8 @@
 """A short number per picture that stays nearly the same when the picture is saved again, scaled or brightened.
 
 The signs of the 128 lowest frequencies (a perceptual hash, after Zauner 2010): averaging to 32×32 and the cosine
-transform are one matrix product per side, so that a batch costs less than hashing its bytes.
+transform are one matrix product per side, so that a batch costs less than hashing its bytes. The frequencies
+themselves, in a byte each, are the picture's sketch: two sketches tell about how much their pictures correlate.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from numpy.typing import NDArray
 BITS = 128
 _CELLS = 32
 _FREQUENCIES = 16
-_BATCH_BYTES = 8 * 1024 * 1024
+_BATCH_BYTES = 512 * 1024  # stays in the processor's cache
+_SKETCH_LENGTH = 127
 
 
-def fingerprints(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint64]:
-    """(N, 2) uint64 of pictures of one size, (H, W) grey or (H, W, 3) of which green is taken."""
-    found = np.zeros((len(pictures), 2), np.uint64)
+def fingerprints(pictures: list[NDArray[np.uint8]]) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
+    """(N, 2) fingerprints and (N, BITS) sketches of pictures of one size: (H, W), or (H, W, 3) whose green is taken."""
+    found, sketches = np.zeros((len(pictures), 2), np.uint64), np.zeros((len(pictures), BITS), np.int8)
     if not pictures:
-        return found
+        return found, sketches
     height, width = pictures[0].shape[:2]
     down, across = _transform(height), _transform(width).T
     batch = max(1, _BATCH_BYTES // (4 * height * width))
@@ -31,13 +33,22 @@ def fingerprints(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint64]:
         waves = (down @ gray @ across).reshape(len(part), -1)[:, _lowest()]
         # Frequencies that are absent would have the sign of noise; they count as negative.
         found[start : start + batch] = np.ascontiguousarray(np.packbits(waves > 2, axis=1)).view(np.uint64)
-    return found
+        length = np.sqrt(np.einsum("ij,ij->i", waves, waves))[:, None]
+        sketches[start : start + batch] = np.rint(waves * (_SKETCH_LENGTH / np.maximum(length, 1)))
+    return found, sketches
 
 
 def distances(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """Differing bits (0–128) between rows of (…, 2) fingerprints."""
     differing: NDArray[np.uint8] = np.bitwise_count(first ^ second).sum(axis=-1, dtype=np.uint8)
     return differing
+
+
+def likeness(first: NDArray[np.int8], second: NDArray[np.int8]) -> NDArray[np.float32]:
+    """About the correlation of the pictures, by rows of (N, BITS) sketches; 0 where one is flat."""
+    a, b = first.astype(np.float32), second.astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b))
+    return np.asarray(np.einsum("ij,ij->i", a, b) / np.maximum(lengths, 1), np.float32)
 
 
 @cache

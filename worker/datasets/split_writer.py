@@ -20,6 +20,8 @@ from worker.datasets.lmdb_writer import LmdbWriter
 from worker.datasets.spec import SplitCounts
 from worker.datasets.split import Order
 
+SKETCHES_FILE = "{}.sketches"  # for the check-up, which removes it
+
 
 class SplitWriter:
     """Takes the encoded pictures of one split in order. `folder` is the dataset's."""
@@ -33,6 +35,7 @@ class SplitWriter:
         with ExitStack() as stack:
             self._lmdb = stack.enter_context(LmdbWriter(folder / f"{split}.lmdb"))
             self._list = stack.enter_context((folder / f"{split}.txt").open("wb"))
+            self._sketches = stack.enter_context((folder / SKETCHES_FILE.format(split)).open("wb"))
             self._stack = stack.pop_all()
 
     def add(self, order: Order, encoded: Encoded) -> None:
@@ -56,11 +59,13 @@ class SplitWriter:
         index["digest"] = digests[:, :8].copy().view("<u8").ravel()
         index["fingerprint"] = encoded.fingerprints
         index["list_offset"] = self._write_list(rows, labels)
+        self._sketches.write(encoded.sketches.tobytes())
         self._index.append(index)
 
     def finish(self) -> tuple[SplitCounts, bytes]:
         """The counts, and the digest of pixels and labels in order."""
         self._lmdb.finish()
+        self._sketches.flush()
         index = np.concatenate(self._index) if self._index else np.zeros(0, INDEX_DTYPE)
         np.save(self._folder / f"{self._split}.index.npy", index)
         return SplitCounts(self._lmdb.count, self._per_class.tolist()), self._digest.digest()

@@ -20,7 +20,7 @@ from worker.datasets.processes import pool
 
 SIDE = 32
 _TASK_PICTURES = 256
-_FEW_PICTURES = 500
+_FEW_PICTURES = 5_000
 
 
 def thumbnails(

@@ -18,7 +18,7 @@ from tests.worker.datasets.pictures import file_of, zip_of
 from tests.worker.datasets.real_data import real_data
 from tests.worker.datasets.test_build import make, spec_of
 from worker.datasets.build import BuildSpec, DatasetError
-from worker.datasets.fingerprint import distances, fingerprints
+from worker.datasets.fingerprint import distances, fingerprints, likeness
 from worker.datasets.spec import Source
 
 
@@ -203,10 +203,29 @@ def test_a_long_group_is_shortened_on_the_page_and_whole_in_the_file(tmp_path: P
 
 def test_fingerprints_do_not_depend_on_the_batch() -> None:
     pictures = [np.asarray(scene(n, 300)) for n in range(40)]
-    together = fingerprints(pictures)
-    alone = np.concatenate([fingerprints([picture]) for picture in pictures])
-    assert distances(together, alone).max() <= 1
-    assert fingerprints([]).shape == (0, 2)
+    together, sketches = fingerprints(pictures)
+    alone = [fingerprints([picture]) for picture in pictures]
+    assert distances(together, np.concatenate([print_ for print_, _ in alone])).max() <= 1
+    assert likeness(sketches, np.concatenate([sketch for _, sketch in alone])).min() > 0.999
+    assert [found.shape for found in fingerprints([])] == [(0, 2), (0, 128)]
+
+
+def test_the_likeness_of_sketches_is_about_the_correlation_of_the_pictures() -> None:
+    """Of smooth pictures, whose correlation lies in the frequencies that a sketch holds."""
+    random = np.random.RandomState(3)
+    coarse = random.randn(60, 6, 6)
+    coarse[30:] = coarse[:30] + random.randn(30, 6, 6) * np.linspace(0, 1, 30)[:, None, None]
+    pictures = [
+        np.asarray(Image.fromarray(plane * 30 + 128).resize((64, 64), Image.Resampling.BICUBIC)) for plane in coarse
+    ]
+    pixels = np.stack(pictures).clip(0, 255).astype(np.uint8)
+    _, sketches = fingerprints(list(pixels))
+    expected = [np.corrcoef(pixels[n].ravel(), pixels[n + 30].ravel())[0, 1] for n in range(30)]
+    found = likeness(sketches[:30], sketches[30:])
+    assert np.abs(found - expected).max() < 0.05
+    assert np.abs(found - expected)[np.array(expected) > 0.97].max() < 0.005
+    flat = fingerprints([np.full((64, 64), 7, np.uint8)])[1]
+    assert likeness(flat, flat).tolist() == [0]
 
 
 def test_all_that_is_planted_among_real_photographs_is_found_and_the_others_are_left_in_peace(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from app.class_means import class_mean
 from app.preprocessing import Channels
 from tests.worker.datasets.pictures import file_of, gradient, two_classes, zip_of
 from tests.worker.datasets.test_build import caffe_pixels, make, spec_of, stored
-from worker.datasets.class_means import ClassMeans, small_side, sums_by_class
+from worker.datasets.class_means import ClassMeans, shrunk, small_side, sums_by_class
 
 
 def shown(folder: Path, label: int) -> np.ndarray:
@@ -44,7 +44,6 @@ def test_large_pictures_are_shown_small_and_keep_their_shape(tmp_path: Path) -> 
 
 def test_many_classes_get_smaller_pictures_and_too_many_none(tmp_path: Path) -> None:
     assert [small_side(count) for count in (2, 100, 101, 2000, 2001)] == [64, 64, 32, 32, 0]
-    assert sums_by_class([np.zeros((4, 4), np.uint8)], [0], 0) == {}
     means = ClassMeans(3000)
     means.add({})
     means.write(tmp_path)
@@ -53,7 +52,16 @@ def test_many_classes_get_smaller_pictures_and_too_many_none(tmp_path: Path) -> 
 
 def test_a_class_without_training_pictures_is_black(tmp_path: Path) -> None:
     means = ClassMeans(2)
-    means.add(sums_by_class([np.full((2, 2), 200, np.uint8)] * 3, [1, 1, 1], 64))
+    means.add(shrunk(sums_by_class([np.full((2, 2), 200, np.uint8)] * 3, [1, 1, 1]), 64))
     means.write(tmp_path)
     assert (shown(tmp_path, 0) == 0).all()
     assert (shown(tmp_path, 1) == 200).all()
+
+
+@pytest.mark.parametrize("count", [1, 257, 600])
+def test_sums_are_exact_however_many_there_are(count: int) -> None:
+    pictures = [np.full((2, 3, 3), 255, np.uint8)] * count
+    (total, number), (other, _) = sums_by_class([*pictures, np.ones((2, 3, 3), np.uint8)], [4] * count + [7]).values()
+    assert (total == 255 * count).all()
+    assert number == count
+    assert (other == 1).all()
