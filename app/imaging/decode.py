@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from app.imaging.jpeg import decode_jpeg
 from app.imaging.small_files import decode_plain
 from app.preprocessing import Channels, Preprocessing, ResizeMode
 
@@ -72,10 +73,10 @@ def decode(data: bytes, preprocessing: Preprocessing, limits: Limits = Limits())
         if image.width * image.height > limits.pixels:
             wanted = f"{preprocessing.width}×{preprocessing.height}"
             raise ImageError(f"too large to decode to {wanted}: {image.width}×{image.height} after scaling")
-        image.load()
+        loaded = _loaded(image, data)
         orientation = _orientation(image)
-        note = _NOTES.get(image.mode)
-        return Decoded(_to_channels(image, preprocessing.channels), orientation, original_size, note, False)
+        note = _NOTES.get(loaded.mode)
+        return Decoded(_to_channels(loaded, preprocessing.channels), orientation, original_size, note, False)
     except FAILURES as error:
         raise refusal(error) from None
 
@@ -139,6 +140,15 @@ def _draft(image: Image.Image, preprocessing: Preprocessing) -> None:
     else:
         longest = max(preprocessing.width, preprocessing.height)  # the picture may still be turned
         image.draft(wanted, (longest, longest))
+
+
+def _loaded(image: Image.Image, data: bytes) -> Image.Image:
+    if image.format in _JPEG and image.mode in ("L", "RGB"):
+        decoded = decode_jpeg(data, image.mode, image.size)
+        if decoded is not None:
+            return decoded
+    image.load()
+    return image
 
 
 def _orientation(image: Image.Image) -> int:

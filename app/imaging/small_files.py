@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from app.imaging.jpeg import decode_jpeg
+
 MAX_BYTES = 32 * 1024  # beyond this, opening is a small part of decoding
 _MAX_PIXELS = 1_000_000
 
@@ -92,4 +94,5 @@ def _decode_jpeg(data: bytes) -> Plain | None:
     mode = _JPEG_MODES.get(components)
     if mode is None or depth != 8 or not 0 < width * height <= _MAX_PIXELS:
         return None
-    return Plain(Image.frombytes(mode, (width, height), data, "jpeg", mode, ""), is_bare)
+    image = decode_jpeg(data, mode, (width, height))
+    return Plain(image or Image.frombytes(mode, (width, height), data, "jpeg", mode, ""), is_bare)
