@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,45 +27,52 @@ except ImportError:  # no wheel for this machine
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _NO_FILTER, _SUB = 0, 1
+_BATCH_BYTES = 256 * 1024
 
 
-def encode(pixels: NDArray[np.uint8], encoding: Encoding, jpeg_quality: int) -> bytes:
-    """`pixels` (H, W) grey or (H, W, 3) RGB as an image file, or as Caffe's raw (C, H, W) BGR bytes."""
+def encode_all(pictures: list[NDArray[np.uint8]], encoding: Encoding, jpeg_quality: int) -> Iterator[bytes]:
+    """Pictures of one size, (H, W) grey or (H, W, 3) RGB, as image files or as Caffe's raw (C, H, W) BGR bytes."""
     if encoding == "png":
-        return encode_png(pixels)
-    if encoding == "jpeg":
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "JPEG", quality=jpeg_quality)
-        return file.getvalue()
-    return pixels.tobytes() if pixels.ndim == 2 else pixels[:, :, ::-1].transpose(2, 0, 1).tobytes()
+        batch = max(1, _BATCH_BYTES // pictures[0].size) if pictures else 1
+        for start in range(0, len(pictures), batch):
+            yield from encode_pngs(pictures[start : start + batch])
+        return
+    for pixels in pictures:
+        if encoding == "jpeg":
+            file = io.BytesIO()
+            Image.fromarray(pixels).save(file, "JPEG", quality=jpeg_quality)
+            yield file.getvalue()
+        else:
+            yield pixels.tobytes() if pixels.ndim == 2 else pixels[:, :, ::-1].transpose(2, 0, 1).tobytes()
 
 
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """`pixels` (H, W) grey or (H, W, 3) RGB as a PNG file."""
-    height, width = pixels.shape[:2]
-    channels = 3 if pixels.ndim == 3 else 1
+def encode_pngs(pictures: list[NDArray[np.uint8]]) -> list[bytes]:
+    """Pictures of one size, (H, W) grey or (H, W, 3) RGB, as PNG files."""
+    height, width = pictures[0].shape[:2]
+    channels = 3 if pictures[0].ndim == 3 else 1
     header = struct.pack(">2I5B", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
-    data = _deflate(_filtered(pixels.reshape(height, width * channels), channels))
-    return b"".join((_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", data), _END))
+    start = _SIGNATURE + _chunk(b"IHDR", header)
+    rows = _filtered(np.stack(pictures).reshape(-1, height, width * channels), channels)
+    return [b"".join((start, _chunk(b"IDAT", _deflate(picture.tobytes())), _END)) for picture in rows]
 
 
-def _filtered(lines: NDArray[np.uint8], channels: int) -> bytes:
-    """Rows with their filter byte: each byte less its left neighbour (Sub) unless the plain bytes are smaller."""
-    height, width = lines.shape
-    rows = np.empty((height, width + 1), np.uint8)
-    rows[:, 0] = _SUB
-    rows[:, 1 : 1 + channels] = lines[:, :channels]
-    np.subtract(lines[:, channels:], lines[:, :-channels], out=rows[:, 1 + channels :])
+def _filtered(lines: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """(N, H, W + 1) rows with their filter byte: each byte less its left neighbour (Sub) unless plain ones are less."""
+    count, height, width = lines.shape
+    rows = np.empty((count, height, width + 1), np.uint8)
+    rows[:, :, 0] = _SUB
+    rows[:, :, 1 : 1 + channels] = lines[:, :, :channels]
+    np.subtract(lines[:, :, channels:], lines[:, :, :-channels], out=rows[:, :, 1 + channels :])
     every = max(1, height // 8)  # a few rows tell
-    if _size_guess(lines[::every]) < _size_guess(rows[::every, 1:]):
-        rows[:, 0] = _NO_FILTER
-        rows[:, 1:] = lines
-    return rows.tobytes()
+    plain = np.flatnonzero(_size_guess(lines[:, ::every]) < _size_guess(rows[:, ::every, 1:]))
+    rows[plain, :, 0] = _NO_FILTER
+    rows[plain, :, 1:] = lines[plain]
+    return rows
 
 
-def _size_guess(data: NDArray[np.uint8]) -> int:
-    """Sum of the bytes' distances from zero, as libpng's heuristic takes it."""
-    return int(np.minimum(data, -data).sum(dtype=np.uint64))
+def _size_guess(data: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Sum of the bytes' distances from zero for each picture, as libpng's heuristic takes it."""
+    return np.asarray(np.minimum(data, -data).sum(axis=(1, 2), dtype=np.uint32))
 
 
 def _deflate(data: bytes) -> bytes:

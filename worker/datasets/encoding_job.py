@@ -19,7 +19,7 @@ from app.imaging.copies import Augmentation, altered
 from app.imaging.preprocess import ImageError, Picture, load_picture
 from app.preprocessing import Preprocessing
 from worker.datasets.class_means import ClassSums, shrunk, sums_by_class
-from worker.datasets.encode import datum, encode
+from worker.datasets.encode import datum, encode_all
 from worker.datasets.fingerprint import BITS, fingerprints
 from worker.datasets.lmdb_source import LMDB_VALUE, read_value
 from worker.datasets.spec import Encoding
@@ -72,7 +72,8 @@ class EncodingJob:
     def run(self, task: EncodingTask) -> Encoded:
         done = Encoded()
         all_pixels: list[NDArray[np.uint8]] = []
-        for index, (label, part, copy, seed, *entry) in enumerate(task.pictures.tolist()):
+        stored: list[bytes | None] = []
+        for index, (_label, part, copy, seed, *entry) in enumerate(task.pictures.tolist()):
             try:
                 source = self._read(part, task.paths[index] if task.paths else None, entry)
                 picture = load_picture(source, self.preprocessing)
@@ -85,15 +86,14 @@ class EncodingJob:
             if copy:
                 picture = picture._replace(image=self._altered(picture.image, seed), is_source=False)
             pixels = np.asarray(picture.image)
-            stored = self._as_it_is(source, picture) or encode(pixels, self.encoding, self.jpeg_quality)
+            stored.append(self._as_it_is(source, picture))
             done.index.append(index)
-            done.data.append(datum(stored, self.encoding, pixels.shape, label))
             done.digests.append(hashlib.sha256(pixels.data).digest())
             done.sizes.append(picture.original_size)
-            done.stored_bytes.append(len(stored))
             if picture.note is not None and not copy:
                 done.notes[picture.note] += 1
             all_pixels.append(pixels)
+        self._store(done, task, all_pixels, stored)
         done.fingerprints, done.sketches = fingerprints(all_pixels)
         if task.with_sum and all_pixels:
             labels = task.pictures["label"][done.index].tolist()
@@ -101,6 +101,18 @@ class EncodingJob:
             done.pixel_sum = np.sum([total for total, _ in sums.values()], axis=0, dtype=np.uint32)
             done.class_sums = [shrunk(sums, self.class_mean_side)] if self.class_mean_side else []
         return done
+
+    def _store(
+        self, done: Encoded, task: EncodingTask, pictures: list[NDArray[np.uint8]], stored: list[bytes | None]
+    ) -> None:
+        """Encodes what is not stored as it is, and packs everything."""
+        to_encode = [pixels for pixels, data in zip(pictures, stored, strict=True) if data is None]
+        encoded = encode_all(to_encode, self.encoding, self.jpeg_quality)
+        labels = task.pictures["label"][done.index].tolist()
+        for pixels, as_it_is, label in zip(pictures, stored, labels, strict=True):
+            data = as_it_is or next(encoded)
+            done.data.append(datum(data, self.encoding, pixels.shape, label))
+            done.stored_bytes.append(len(data))
 
     def _read(self, part: int, path: bytes | None, entry: list[int]) -> bytes:
         if path is not None and entry[3] == LMDB_VALUE:

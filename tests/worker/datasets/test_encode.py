@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tests.worker.datasets.pictures import gradient, noise
 from tests.worker.datasets.protobuf import fields
 from worker.datasets import encode as encoding
-from worker.datasets.encode import datum, encode, encode_png
+from worker.datasets.encode import datum, encode_all, encode_pngs
 
 PICTURES: dict[str, NDArray[np.uint8]] = {
     "colour noise": noise(1, 61, 47),
@@ -31,25 +31,36 @@ def decoded(data: bytes, like: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.imdecode(np.frombuffer(data, np.uint8), flag)
 
 
+def png(picture: NDArray[np.uint8]) -> bytes:
+    return encode_pngs([picture])[0]
+
+
 @pytest.mark.parametrize("with_isal", [True, False])
 @pytest.mark.parametrize("name", PICTURES)
 def test_opencv_reads_the_very_pixels(name: str, with_isal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not with_isal:
         monkeypatch.setattr(encoding, "_isal_compress", None)
-    assert np.array_equal(decoded(encode_png(PICTURES[name]), PICTURES[name]), PICTURES[name])
+    assert np.array_equal(decoded(png(PICTURES[name]), PICTURES[name]), PICTURES[name])
 
 
 def test_smooth_pictures_are_filtered_and_flat_ones_are_small() -> None:
     smooth = np.asarray(gradient(256, 200))
-    assert len(encode_png(smooth)) < smooth.size / 20
+    assert len(png(smooth)) < smooth.size / 20
     drawing = np.zeros((200, 200), np.uint8)
     drawing[50:60] = 255
-    assert len(encode_png(drawing)) < 1500
+    assert len(png(drawing)) < 1500
+
+
+def test_each_picture_of_many_is_encoded_as_if_it_were_alone() -> None:
+    """Smooth ones, which are filtered, among noise, which is not; more than are packed at once."""
+    pictures = [noise(n, 300, 200) if n % 3 else np.asarray(gradient(300, 200).rotate(n)) for n in range(9)]
+    assert list(encode_all(pictures, "png", 90)) == [png(picture) for picture in pictures]
+    assert list(encode_all([], "png", 90)) == []
 
 
 def test_jpeg_follows_its_quality() -> None:
     picture = np.asarray(gradient(64, 64))
-    low, high = (encode(picture, "jpeg", quality) for quality in (20, 95))
+    low, high = (next(encode_all([picture], "jpeg", quality)) for quality in (20, 95))
     assert len(low) < len(high)
     assert np.abs(decoded(high, picture).astype(int) - picture).max() < 8
 
@@ -57,7 +68,7 @@ def test_jpeg_follows_its_quality() -> None:
 @pytest.mark.parametrize("name", ["colour noise", "grey noise"])
 def test_raw_is_channels_first_in_bgr(name: str) -> None:
     picture = PICTURES[name]
-    message = fields(datum(encode(picture, "raw", 90), "raw", picture.shape, 300))
+    message = fields(datum(next(encode_all([picture], "raw", 90)), "raw", picture.shape, 300))
     channels = 3 if picture.ndim == 3 else 1
     assert (message[1], message[2], message[3], message[5]) == ([channels], [47], [61], [300])
     pixels = np.frombuffer(bytes(message[4][0]), np.uint8).reshape(channels, 47, 61)
