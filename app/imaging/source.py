@@ -12,7 +12,7 @@ from pprint import pformat
 from types import ModuleType
 
 from app import preprocessing as values
-from app.imaging import decode, preprocess, resize, small_files
+from app.imaging import decode, jpeg, preprocess, resize, small_files
 from app.preprocessing import Preprocessing
 
 _HEAD = '''"""How a picture becomes what the model saw in training: the code of its dataset, written by Trainyard.
@@ -40,7 +40,7 @@ def load(source: bytes | str | Path | BinaryIO) -> NDArray[np.uint8]:
 
 def preprocess_source(preprocessing: Preprocessing) -> str:
     """The text of preprocess.py for a model that was trained with `preprocessing`."""
-    parts = [_own(module) for module in (values, resize, small_files, decode, preprocess)]
+    parts = [_own(module) for module in (values, resize, jpeg, small_files, decode, preprocess)]
     # Pillow's own limit is lower than the one of decode.py, which looks before it decodes.
     limit = "\nImage.MAX_IMAGE_PIXELS = None\n"
     plain = json.loads(json.dumps(preprocessing.to_dict()))
