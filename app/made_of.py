@@ -7,7 +7,8 @@ one whole upload has no such entry. What a client may ask for is in `app/schemas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -132,6 +133,24 @@ class MadeOf:
             Text(**kept["labels"]) if kept["labels"] else None,
             kept["expected"],
         )
+
+
+def list_prefixes(files: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
+    """What precedes paths in a dataset's lists, for the (path, name) of each source.
+
+    Nothing when all pictures come from one file; else its name, numbered when two files share it.
+    """
+    paths = list(dict.fromkeys(path for path, _ in files))
+    if len(paths) == 1:
+        return ("",) * len(files)
+    names = [unicodedata.normalize("NFC", name).replace("/", "_") for _, name in files]
+    of_name: dict[str, set[Path]] = {}
+    for (path, _), name in zip(files, names, strict=True):
+        of_name.setdefault(name, set()).add(path)
+    return tuple(
+        f"{name}#{paths.index(path) + 1}/" if len(of_name[name]) > 1 else f"{name}/"
+        for (path, _), name in zip(files, names, strict=True)
+    )
 
 
 def text_file(dataset_dir: Path, purpose: str) -> Path:

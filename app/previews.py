@@ -54,7 +54,10 @@ def resized(pictures: Iterable[FoundPicture], preprocessing: Preprocessing) -> l
 def copies(
     pictures: Iterable[FoundPicture], preprocessing: Preprocessing, augmentation: Augmentation, seed: int
 ) -> list[PreviewRow]:
-    """Each picture as it is stored and its first few altered copies, as a build with this seed would draw them."""
+    """Each picture as it is stored and its first few altered copies, as a build with this seed would draw them.
+
+    The paths of the pictures are those of the dataset's lists.
+    """
 
     def draw(decoded: Decoded, path: bytes) -> Iterator[tuple[str, Drawn]]:
         return _copies(decoded, path, preprocessing, augmentation, seed)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from PIL import Image
 
 from app.archives.contents import read_table
@@ -41,24 +42,28 @@ class FoundPicture:
     data: bytes
 
 
-def some_pictures(archive: Path, kind: str, count: int) -> Iterator[FoundPicture]:
-    """Spread over the archive where it can be read in any order, else its first ones; raises one of UNREADABLE."""
+def some_pictures(archive: Path, kind: str, count: int, within: str = "") -> Iterator[FoundPicture]:
+    """Of what lies below the folder `within`: spread over the archive where it can be read in any order, else its first
+    ones. Raises one of UNREADABLE."""
+    top = f"{within}/" if within else ""
     if kind == Kind.FOLDER:
-        return _first_of_folder(archive, count)
+        return _first_of_folder(archive, count, top)
     if kind in (Kind.ZIP, Kind.TAR):
-        return _spread(archive, Kind(kind), count)
-    return _first_of_stream(archive, Kind(kind), count)
+        return _spread(archive, Kind(kind), count, top)
+    return _first_of_stream(archive, Kind(kind), count, top)
 
 
 @lru_cache(maxsize=4)
-def unlike_pictures(archive: Path, kind: str, _version: str, count: int = 5) -> tuple[FoundPicture, ...]:
-    """Up to `count` pictures, their shapes as different as may be; none when the archive cannot be read.
+def unlike_pictures(
+    archive: Path, kind: str, _version: str, count: int = 5, within: str = ""
+) -> tuple[FoundPicture, ...]:
+    """Up to `count` pictures below the folder `within`, as unlike in shape as may be; none when nothing can be read.
 
     `_version` changes with the content: what was read is kept in memory, at most MAX_BYTES_KEPT.
     """
     found: list[tuple[float, FoundPicture]] = []
     try:
-        for picture in some_pictures(archive, kind, LOOKED_AT):
+        for picture in some_pictures(archive, kind, LOOKED_AT, within):
             shape = _shape(picture.data)
             if shape is not None:
                 found.append((shape, picture))
@@ -87,11 +92,11 @@ def _shape(data: bytes) -> float | None:
         return None
 
 
-def _spread(archive: Path, kind: Kind, count: int) -> Iterator[FoundPicture]:
+def _spread(archive: Path, kind: Kind, count: int, top: str) -> Iterator[FoundPicture]:
     table = read_table(archive, kind)
     descriptor = os.open(archive, os.O_RDONLY)
     try:
-        for row in _rows(len(table), count):
+        for row in _rows(table, count, top):
             if table.size[row] > MAX_PICTURE_BYTES:
                 continue
             place = (table.offset[row], table.packed[row], table.size[row], table.method[row], table.checksum[row])
@@ -103,22 +108,24 @@ def _spread(archive: Path, kind: Kind, count: int) -> Iterator[FoundPicture]:
         os.close(descriptor)
 
 
-def _rows(length: int, count: int) -> range:
-    return range(0, length, max(1, length // count))[:count]
+def _rows(table: PictureTable, count: int, top: str) -> list[int]:
+    is_inside = np.array([folder.prefix.startswith(top) for folder in table.folders], bool)
+    rows = np.flatnonzero(is_inside[np.frombuffer(table.folder, np.uint32)])
+    return [int(row) for row in rows[:: max(1, len(rows) // count)][:count]]
 
 
-def _first_of_folder(folder: Path, count: int) -> Iterator[FoundPicture]:
+def _first_of_folder(folder: Path, count: int, top: str) -> Iterator[FoundPicture]:
     found = 0
-    for visited, (name, size) in enumerate(files_below(os.fsencode(folder), PictureTable())):
+    for visited, (name, size) in enumerate(files_below(os.fsencode(folder / top), PictureTable())):
         if found >= count or visited >= MAX_MEMBERS:
             return
-        path = os.fsdecode(name)
+        path = top + os.fsdecode(name)
         if size <= MAX_PICTURE_BYTES and skip_reason(path.rpartition("/")[2]) is None:
             found += 1
             yield FoundPicture(listed(path), (folder / path).read_bytes())
 
 
-def _first_of_stream(archive: Path, kind: Kind, count: int) -> Iterator[FoundPicture]:
+def _first_of_stream(archive: Path, kind: Kind, count: int, top: str) -> Iterator[FoundPicture]:
     found = 0
     with archive.open("rb") as file:
         is_foreign = kind in (Kind.SEVEN_ZIP, Kind.RAR)
@@ -128,9 +135,10 @@ def _first_of_stream(archive: Path, kind: Kind, count: int) -> Iterator[FoundPic
             for visited, member in enumerate(tar):
                 if found >= count or visited >= MAX_MEMBERS or member.size > MAX_PICTURE_BYTES:
                     return
-                if not member.isfile() or skip_reason(PurePosixPath(member.name).name) is not None:
+                path = listed(member.name.removeprefix("./"))
+                if not (member.isfile() and path.startswith(top)) or skip_reason(PurePosixPath(path).name) is not None:
                     continue
                 member_file = tar.extractfile(member)
                 if member_file is not None:
                     found += 1
-                    yield FoundPicture(listed(member.name.removeprefix("./")), member_file.read())
+                    yield FoundPicture(path, member_file.read())

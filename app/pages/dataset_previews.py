@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,13 +14,17 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app import previews
+from app.archives import ArchiveError
+from app.archives.kind import Kind
+from app.archives.server_folder import allowed_folder
 from app.db import Upload
 from app.errors import messages_by_field
 from app.imaging.copies import Augmentation
+from app.made_of import list_prefixes
 from app.schemas.datasets import RESIZE_MODES, NewDataset
-from app.storage import Storage
+from app.server_folders import REMEMBERED_S
 from app.upload_pictures import FoundPicture, unlike_pictures
-from app.web import ReadSession, StorageDep, render
+from app.web import ReadSession, get_storage, render
 
 router = APIRouter(include_in_schema=False)
 PREPROCESSING = ("channels", "width", "height", "resize_mode", "fill", "fill_color")
@@ -26,46 +33,48 @@ FEW = 3  # pictures with altered copies
 
 
 @router.get("/datasets/new/_resized")
-def resized(request: Request, session: ReadSession, storage: StorageDep, upload_id: str = "") -> HTMLResponse:
-    found = resized_of(storage, find_upload(session, upload_id), request.query_params)
-    return render(request, "datasets/_resized.html", resized=found)
+def resized(request: Request, session: ReadSession) -> HTMLResponse:
+    return render(request, "datasets/_resized.html", resized=resized_of(request, session, request.query_params))
 
 
 @router.get("/datasets/new/_copies")
-def copies(request: Request, session: ReadSession, storage: StorageDep, upload_id: str = "") -> HTMLResponse:
-    found = copies_of(storage, find_upload(session, upload_id), request.query_params)
-    return render(request, "datasets/_copies.html", copies=found)
+def copies(request: Request, session: ReadSession) -> HTMLResponse:
+    return render(request, "datasets/_copies.html", copies=copies_of(request, session, request.query_params))
 
 
-def resized_of(storage: Storage, upload: Upload | None, values: Mapping[str, str]) -> dict[str, Any] | None:
-    """What `_resized.html` shows; None without an upload that is ready."""
-    if upload is None or not upload.is_ready:
+def resized_of(request: Request, session: Session, values: Mapping[str, str]) -> dict[str, Any] | None:
+    """What `_resized.html` shows; None without pictures to choose from."""
+    place = _place(request, session, values.get("upload_id", ""))
+    if place is None:
         return None
     try:
-        form = _form(upload, values)
+        form = _form(values)
     except ValidationError as error:
         return {"rows": [], "problems": messages_by_field(error.errors())}
     preprocessing = form.preprocessing
+    size = previews.drawn_size(preprocessing)
     return {
-        "rows": previews.resized(pictures_of(storage, upload), preprocessing),
+        "rows": previews.resized(place.pictures(form.within), preprocessing),
         "modes": [(mode.value, texts[0]) for mode, texts in RESIZE_MODES.items()],
-        "size": previews.drawn_size(preprocessing),
-        "is_smaller": previews.drawn_size(preprocessing) != (preprocessing.width, preprocessing.height),
+        "size": size,
+        "is_smaller": size != (preprocessing.width, preprocessing.height),
     }
 
 
-def copies_of(storage: Storage, upload: Upload | None, values: Mapping[str, str]) -> dict[str, Any] | None:
-    """What `_copies.html` shows; None without an upload that is ready, or when no copies are asked for."""
-    if upload is None or not upload.is_ready or values.get("copies", "0").strip() in ("", "0"):
+def copies_of(request: Request, session: Session, values: Mapping[str, str]) -> dict[str, Any] | None:
+    """What `_copies.html` shows; None without pictures to choose from, or when no copies are asked for."""
+    place = _place(request, session, values.get("upload_id", ""))
+    if place is None or values.get("copies", "0").strip() in ("", "0"):
         return None
     try:
-        form = _form(upload, values, with_copies=True)
+        form = _form(values, with_copies=True)
     except ValidationError as error:
         return {"rows": [], "problems": messages_by_field(error.errors())}
     augmentation = Augmentation.from_options(form.augmentation.model_dump())
     if augmentation is None:
         return None
-    pictures = pictures_of(storage, upload)[:FEW]
+    prefix = _prefix(request, session, place, values)
+    pictures = [replace(picture, path=prefix + picture.path) for picture in place.pictures(form.within)[:FEW]]
     shown = min(augmentation.copies, previews.MAX_COPIES)
     return {
         "rows": previews.copies(pictures, form.preprocessing, augmentation, form.seed),
@@ -74,9 +83,40 @@ def copies_of(storage: Storage, upload: Upload | None, values: Mapping[str, str]
     }
 
 
-def pictures_of(storage: Storage, upload: Upload) -> tuple[FoundPicture, ...]:
-    """A handful of pictures of different shapes."""
-    return unlike_pictures(storage.upload_file(upload.id), upload.kind or "", upload.sha256 or "")
+@dataclass(frozen=True)
+class _Place:
+    """An upload, or a folder on the server, as a build names it."""
+
+    path: Path
+    name: str
+    kind: str
+    version: str
+
+    def pictures(self, within: str) -> tuple[FoundPicture, ...]:
+        """A handful of different shapes, of what lies below this folder of it."""
+        return unlike_pictures(self.path, self.kind, self.version, within=within)
+
+
+def _place(request: Request, session: Session, given: str) -> _Place | None:
+    """None for what is not there, or may not be used."""
+    if given.startswith("/"):
+        try:
+            folder = allowed_folder(given, request.app.state.settings.data_roots)
+        except ArchiveError:
+            return None
+        return _Place(folder, given.rstrip("/") or "/", Kind.FOLDER.value, str(int(time.monotonic() / REMEMBERED_S)))
+    upload = find_upload(session, given)
+    if upload is None or not upload.is_ready:
+        return None
+    file = get_storage(request).upload_file(upload.id)
+    return _Place(file, upload.filename, upload.kind or "", upload.sha256 or "")
+
+
+def _prefix(request: Request, session: Session, main: _Place, values: Mapping[str, str]) -> str:
+    """What precedes the paths of the main place in lists, beside the other places of the form."""
+    given = {text for name, text in values.items() if name.endswith("_upload_id")}
+    others = [place for text in sorted(given) if (place := _place(request, session, text)) is not None]
+    return list_prefixes([(place.path, place.name) for place in (main, *others)])[0]
 
 
 def find_upload(session: Session, upload_id: str) -> Upload | None:
@@ -84,11 +124,11 @@ def find_upload(session: Session, upload_id: str) -> Upload | None:
     return session.get(Upload, int(upload_id)) if is_id else None
 
 
-def _form(upload: Upload, values: Mapping[str, str], *, with_copies: bool = False) -> NewDataset:
+def _form(values: Mapping[str, str], *, with_copies: bool = False) -> NewDataset:
     """The wizard's fields that matter here, checked as when a dataset is made."""
     sent: dict[str, Any] = {name: values.get(name, "") for name in ("channels", "width", "height")}
-    sent |= {name: values[name] for name in PREPROCESSING if name in values}
+    sent |= {name: values[name] for name in (*PREPROCESSING, "within") if name in values}
     if with_copies:
         sent["augmentation"] = {name: values[name] for name in ALTERATIONS if values.get(name)}
         sent |= {"seed": values["seed"]} if "seed" in values else {}
-    return NewDataset.model_validate(sent | {"upload_id": upload.id, "name": "preview"})
+    return NewDataset.model_validate(sent | {"upload_id": 1, "name": "preview"})  # where they come from is seen to

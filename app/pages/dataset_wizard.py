@@ -23,7 +23,7 @@ from app.pages.dataset_previews import find_upload
 from app.schemas.datasets import ENCODINGS, FILLS, RESIZE_MODES, SPLIT_NAMES, NewDataset, Split
 from app.server_folders import folder_choices, look_into
 from app.storage import Storage
-from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, get_storage, redirect, render
+from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, redirect, render
 
 router = APIRouter(include_in_schema=False)
 MAX_UPLOADS_SHOWN = 200
@@ -130,7 +130,6 @@ def _wizard(
     is_guessed: bool = False,
     is_drawn: bool = False,
 ) -> HTMLResponse:
-    storage, upload = get_storage(request), find_upload(session, values.get("upload_id", ""))
     form = {"values": values, "errors": errors}
     return render(
         request,
@@ -138,8 +137,8 @@ def _wizard(
         status_code=status_code,
         is_guessed=is_guessed,
         preview=_preview(request, session, values, {}),
-        resized=dataset_previews.resized_of(storage, upload, values) if is_drawn else None,
-        copies=dataset_previews.copies_of(storage, upload, values) if is_drawn else None,
+        resized=dataset_previews.resized_of(request, session, values) if is_drawn else None,
+        copies=dataset_previews.copies_of(request, session, values) if is_drawn else None,
         resize_modes=[(mode.value, *texts) for mode, texts in RESIZE_MODES.items()],
         fills=[(fill.value, text) for fill, text in FILLS.items()],
         encodings=[(encoding.value, *texts) for encoding, texts in ENCODINGS.items()],

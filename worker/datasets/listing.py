@@ -6,7 +6,6 @@ that are divided; sources that are a whole split (another folder for validation 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from app.archives import Archive, ArchiveError, Contents, OpenTable, open_table
 from app.archives.lists import read_names
 from app.archives.reading import ENTRY
+from app.made_of import list_prefixes
 from app.split import SPLITS
 from worker.datasets.errors import DatasetError
 from worker.datasets.listed import ListedPictures, classes_of, read_text
@@ -203,20 +203,8 @@ def _combined(splits: list[int], sources: list[Source], archives: list[Archive])
         rows = np.flatnonzero(label >= 0)
         columns.append((label[rows], np.full(len(rows), split, "i1"), np.full(len(rows), part, "u2"), rows))
     label, split_of, part_of, row = (np.concatenate(column) for column in zip(*columns, strict=True))
-    return Listing(classes, archives, label, split_of, part_of, row, unknown, prefixes=_prefixes(sources))
-
-
-def _prefixes(sources: list[Source]) -> tuple[str, ...]:
-    """Nothing when all pictures come from one file; else its name, numbered when two files share it."""
-    paths = list(dict.fromkeys(source.path for source in sources))
-    if len(paths) == 1:
-        return ("",) * len(sources)
-    names = [unicodedata.normalize("NFC", source.filename).replace("/", "_") for source in sources]
-    shared = {name for name in names if len({s.path for s, n in zip(sources, names, strict=True) if n == name}) > 1}
-    return tuple(
-        f"{name}#{paths.index(source.path) + 1}/" if name in shared else f"{name}/"
-        for name, source in zip(names, sources, strict=True)
-    )
+    prefixes = list_prefixes([(source.path, source.filename) for source in sources])
+    return Listing(classes, archives, label, split_of, part_of, row, unknown, prefixes=prefixes)
 
 
 def without_small_classes(listing: Listing, minimum: int) -> Listing:

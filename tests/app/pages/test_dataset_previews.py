@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
 from app.db import Database, Status, Upload
+from app.settings import Settings
 from app.storage import Storage
 from tests import factories
 from tests.app import built
@@ -80,3 +83,38 @@ def test_the_form_shows_previews_without_javascript(client: Browser, upload: Upl
     page = sent(client, upload, preview="1", copies="2", rotation="10", resize_mode="fill").text
     assert page.count("Copy 2") > 0
     assert page.count("data:image") > 20
+
+
+def test_only_what_lies_below_the_chosen_folder_is_shown(client: Browser, upload: Upload) -> None:
+    shown = client.get("/datasets/new/_resized", params=FIELDS | {"upload_id": upload.id, "within": "b"}).text
+    assert 'title="b/' in shown
+    assert 'title="a/' not in shown
+    for within, told in (("../b", "Expected a path without"), ("c", "No image of this upload can be shown")):
+        answer = client.get("/datasets/new/_resized", params=FIELDS | {"upload_id": upload.id, "within": within})
+        assert (answer.status_code, told in answer.text) == (200, True)
+
+
+def test_another_source_is_part_of_what_copies_are_drawn_from(
+    client: Browser, upload: Upload, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    """As in the lists, whose paths then begin with the name of the archive."""
+    files = {f"{name}/1.png": file_of(gradient()) for name in ("a", "b")}
+    more = built.upload_of(database, storage, zip_of(tmp_path / "more.zip", files))
+    wanted = FIELDS | {"upload_id": upload.id, "copies": "1", "rotation": "20"}
+    alone = client.get("/datasets/new/_copies", params=wanted).text
+    both = client.get("/datasets/new/_copies", params=wanted | {"more_1_upload_id": more.id}).text
+    assert 'title="pets.zip/a/' in both
+    assert 'title="a/' in alone
+    assert client.get("/datasets/new/_copies", params=wanted | {"test_upload_id": "same"}).text == alone
+
+
+def test_a_folder_on_the_server_is_shown_when_it_may_be_used(
+    client: Browser, app: FastAPI, settings: Settings, tmp_path: Path
+) -> None:
+    for path in (tmp_path / "inside" / "a" / "1.png", tmp_path / "outside" / "a" / "1.png"):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(file_of(gradient()))
+    app.state.settings = replace(settings, data_roots=(tmp_path / "inside",))
+    for folder, is_shown in (("inside", True), ("outside", False), ("inside/../outside", False)):
+        page = client.get("/datasets/new/_resized", params=FIELDS | {"upload_id": f"{tmp_path}/{folder}"}).text
+        assert ('title="a/1.png"' in page) is is_shown
