@@ -95,7 +95,8 @@ def reason_for(error: Exception) -> str:
         return "The disk is full. Free some space, then resume."
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "Out of memory. Try a smaller batch size, or smaller images."
-    return f"Unexpected error: {type(error).__name__}: {error}. The log has the details."
+    said = (str(error).splitlines() or [""])[0]  # a database's error goes on with the whole statement
+    return f"Unexpected error: {type(error).__name__}: {said}. The log has the details."
 
 
 def _fail(database: Database, job_id: int, attempt: int, reason: str) -> None:

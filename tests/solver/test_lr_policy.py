@@ -61,6 +61,15 @@ def test_warming_up_rises_evenly_to_the_policy() -> None:
     assert learning_rate(spec, 100, 1000) == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(("policy", "options", "expected"), TABLE)
+def test_every_policy_can_be_warmed_up(policy: str, options: dict[str, object], expected: dict[int, float]) -> None:
+    spec = SolverSpec(epochs=10, base_lr=0.1, lr_policy=policy, warmup_epochs=2.5, **options)
+
+    for iteration, rate in expected.items():
+        share = min(1.0, (iteration + 1) / 250)
+        assert learning_rate(spec, iteration, 1000) == pytest.approx(rate * share, rel=1e-6, abs=1e-15)
+
+
 @pytest.mark.parametrize("policy", LrPolicy)
 @pytest.mark.parametrize("max_iter", [1, 2, 7, 100_000_000])
 def test_rates_are_numbers_for_short_and_endless_trainings(policy: LrPolicy, max_iter: int) -> None:

@@ -41,6 +41,7 @@ def claimed(database: Database) -> Job:
         (MemoryError(), "smaller batch size"),
         (OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "smaller batch size"),
         (KeyError("data"), "Unexpected error: KeyError: 'data'"),
+        (RuntimeError("no such column\n[SQL: SELECT 1]"), "RuntimeError: no such column. The log has the details."),
     ],
 )
 def test_a_reason_is_in_plain_words(error: Exception, words: str) -> None:
