@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -168,6 +170,10 @@ def test_the_download_holds_what_it_takes_to_use_the_model_elsewhere(walk: Walk)
         "mean.npy",
         "mean.binaryproto",
         "weights.safetensors",
+        "weights.caffemodel",
+        "model.onnx",
+        "model.py",
+        "predict.py",
         "info.json",
     }
     assert archive.read("labels.txt").decode().split() == walk.dataset["classes"]
@@ -242,6 +248,28 @@ def test_predictions_equal_a_plain_forward_of_the_downloaded_weights(walk: Walk,
             assert entry["probability"] == pytest.approx(mine, abs=1e-5)
         right += top[0]["label"] == line.rpartition(" ")[2]
     assert right >= 90
+
+
+@pytest.mark.parametrize("form", ["onnx", "caffe"])
+def test_the_downloaded_script_says_what_the_test_page_says(
+    walk: Walk, real_data: Path, tmp_path: Path, form: str
+) -> None:
+    walk.archive.extractall(tmp_path)
+    with zipfile.ZipFile(real_data / "mnist-test.zip") as source:
+        (tmp_path / "数字.png").write_bytes(
+            source.read(next(name for name in source.namelist() if name[-4:] == ".png"))
+        )
+    with (tmp_path / "数字.png").open("rb") as picture:
+        place = f"models/{walk.model['id']}/predictions"
+        made = walk.api.made(place, files={"image": ("数字.png", picture)}, data={"layers": "false"})
+    top = walk.api.ended(f"{place}/{made['id']}")["top"]
+    command = [sys.executable, "predict.py", "--with", form, "数字.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == "数字.png"
+    for line, entry in zip(done.stdout.splitlines()[1:], top, strict=True):
+        percent, label = line.split(" %  ")
+        assert float(percent) == pytest.approx(100 * entry["probability"], abs=0.01)
+        assert label == entry["label"] or entry["probability"] < 1e-3  # places that are all but equal may change
 
 
 def test_a_prediction_shows_every_layer(walk: Walk, real_data: Path) -> None:

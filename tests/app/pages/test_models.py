@@ -123,6 +123,8 @@ def test_a_done_model_shows_its_accuracies_and_snapshots(client: Browser, databa
     for words in ("100.00 %", "99.07 %", "98.55 %", "15/15", "0.0310", "best on validation", "99.07% at epoch 15"):
         assert words in text_of(page)
     assert f'href="/models/{model.id}/download?snapshot=last"' in page
+    for rest in ("", "&amp;format=caffe", "&amp;format=onnx", "&amp;format=pytorch"):
+        assert f'href="/models/{model.id}/download?snapshot=15{rest}"' in page
     assert "data-events" not in page
 
 
