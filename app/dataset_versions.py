@@ -71,6 +71,10 @@ def _insert(
     session: Session, storage: Storage, user: User, parent: Dataset, form: NewVersion, dropped: set[str]
 ) -> tuple[int, int]:
     name = form.name or _next_name(parent.name)
+    uploads = [session.get(Upload, id, with_for_update={"read": True, "of": Upload}) for id in sorted(parent.uploads)]
+    there = {upload.id: upload for upload in uploads if upload is not None}
+    if len(there) < len(uploads):
+        raise InvalidDataset({"": "An upload that this dataset is made of has been deleted meanwhile."})
     changes = {
         "parent_id": parent.id,
         "parent_name": parent.name,
@@ -84,7 +88,7 @@ def _insert(
         name=name,
         description=parent.description,
         upload_id=parent.upload_id,
-        more_uploads=[session.get_one(Upload, upload.id) for upload in parent.more_uploads],
+        more_uploads=[there[upload.id] for upload in parent.more_uploads],
         job=job,
         channels=parent.channels,
         width=parent.width,

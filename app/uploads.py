@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from fastapi import FastAPI
 from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session, defer, undefer
 
 from app import sample
 from app.archives import ArchiveError, Contents, inspect
@@ -217,7 +217,7 @@ def add_sample(database: Database, storage: Storage, user_id: int | None) -> Upl
         row.status = Status.RUNNING
     check(database, storage, upload.id)
     with database.read() as session:
-        return session.get_one(Upload, upload.id)
+        return session.get_one(Upload, upload.id, options=[undefer(Upload.holds)])
 
 
 # -- the check ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import undefer
 from starlette.concurrency import run_in_threadpool
 
 from app import uploads
@@ -90,7 +91,7 @@ def delete_upload(database: DatabaseDep, storage: StorageDep, user: CurrentUser,
 
 def _get(database: Database, upload_id: int) -> Upload:
     with database.read() as session:
-        upload = session.get(Upload, upload_id)
+        upload = session.get(Upload, upload_id, options=[undefer(Upload.holds)])
     if upload is None:
         raise PageNotFound("upload")
     return upload

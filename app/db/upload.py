@@ -33,7 +33,8 @@ class Upload(Record):
     classes: Mapped[list[Any]] = mapped_column(default=list)  # [{"name": str, "count": int}]
     skipped: Mapped[dict[str, Any]] = mapped_column(default=dict)  # reason → count
     warnings: Mapped[list[Any]] = mapped_column(default=list)
-    holds: Mapped[dict[str, Any] | None]  # `Holdings`: folders, lists, LMDBs; none for uploads from before it was kept
+    # `Holdings`: folders, lists, LMDBs; none for uploads from before it was kept. Large, so read only when asked for.
+    holds: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]
 

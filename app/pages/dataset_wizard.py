@@ -256,13 +256,13 @@ def _preview(
 
 
 def _counted(chosen: sources.Chosen) -> dict[str, Any]:
-    counted = sources.count(chosen)
-    rows = sources.count_splits(chosen.form, counted) if counted else []
+    counted, problems = sources.count(chosen), sources.problems_with(chosen)
+    rows = sources.count_splits(chosen.form, counted) if counted and not problems else []
     totals = {split.value: sum(row[split.value] for row in rows) for split in Split}
     totals["count"] = sum(row["count"] for row in rows)
     return {
         "rows": rows,
-        "errors": sources.problems_with(chosen),
+        "errors": problems,
         "totals": totals,
         "left_out": len(counted.divided) - len(rows) if counted and rows else 0,
         "unknown": {SPLIT_NAMES[Split(split)]: names for split, names in counted.unknown.items()} if counted else {},

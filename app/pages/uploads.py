@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, undefer
 from starlette.concurrency import run_in_threadpool
 
 from app import uploads
@@ -106,7 +106,7 @@ def delete(request: Request, database: DatabaseDep, storage: StorageDep, user: C
 
 
 def _get(session: Session, upload_id: int) -> Upload:
-    upload = session.get(Upload, upload_id)
+    upload = session.get(Upload, upload_id, options=[undefer(Upload.holds)])
     if upload is None:
         raise PageNotFound("upload")
     return upload

@@ -19,12 +19,14 @@ from app.datasets import (
     list_datasets,
     stop_dataset,
 )
-from app.db import Database, Dataset, Job, Status, Upload, User
+from app.db import Database, Dataset, Job, Record, SourceUpload, Status, Upload, User
 from app.preprocessing import Channels
 from app.queue import Queue
 from app.schemas.datasets import DatasetChanges, NewDataset
 from app.settings import Settings
 from app.storage import Storage
+from app.uploads import delete_upload
+from app.web import ApiError
 from tests import factories
 
 
@@ -48,7 +50,7 @@ def form(upload: Upload, **changes: object) -> NewDataset:
     return NewDataset.model_validate(given | changes)
 
 
-def rows(database: Database, table: type[Dataset] | type[Job]) -> int:
+def rows(database: Database, table: type[Record]) -> int:
     with database.read() as session:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
@@ -129,6 +131,30 @@ def test_delete_waits_for_models_and_builds_to_be_gone(
     queued = factories.dataset(any_database, user_id=user.id, status=Status.QUEUED)
     delete_dataset(any_database, storage, user, queued.id)
     assert rows(any_database, Dataset) == 2
+
+
+def test_every_upload_of_a_dataset_is_needed_until_it_is_built(
+    any_database: Database, queue: Queue, storage: Storage, user: User
+) -> None:
+    first, second, third = (factories.upload(any_database) for _ in range(3))
+    wanted = form(
+        first, more=[{"upload_id": second.id}], test={"upload_id": third.id}, train_percent=90, val_percent=10
+    )
+    dataset_id = create_dataset(any_database, queue, storage, user, wanted)
+    for upload in (first, second, third):
+        with pytest.raises(ApiError, match="“pets” still needs this upload"):
+            delete_upload(any_database, storage, upload.id)
+    stop_dataset(any_database, user, dataset_id)
+    delete_upload(any_database, storage, second.id)
+    with any_database.read() as session:
+        dataset = session.get_one(Dataset, dataset_id)
+        assert (list(dataset.uploads), dataset.made_of.upload_ids) == (
+            [first.id, third.id],
+            [first.id, second.id, third.id],
+        )
+        assert "“pets”" in dataset.missing_uploads
+    delete_dataset(any_database, storage, user, dataset_id)
+    assert (rows(any_database, Dataset), rows(any_database, Upload), rows(any_database, SourceUpload)) == (0, 2, 0)
 
 
 def test_a_stopped_build_fails_the_models_that_wait_for_it(any_database: Database, user: User) -> None:
