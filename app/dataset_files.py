@@ -13,7 +13,7 @@ import lmdb
 
 from app import lmdb_reader
 from app.checkup import Checkup, read_checkup
-from app.lmdb_reader import Page
+from app.lmdb_reader import Page, StoredImage
 
 
 class FilesMissing(Exception):
@@ -24,6 +24,13 @@ class FilesMissing(Exception):
 class SkippedPage:
     rows: list[tuple[str, str]]  # (path in the archive, reason)
     next: str | None  # send it as `after`
+
+
+@dataclass(frozen=True)
+class ShownImage:
+    image: StoredImage
+    previous: int | None
+    next: int | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,14 @@ class DatasetFiles:
                 return reader.page(label, after, limit)
         except (OSError, ValueError, EOFError) as error:
             raise FilesMissing(f"The files of its {split} split are missing or damaged ({error}).") from error
+
+    def about(self, split: str, number: int, label: int | None = None) -> ShownImage | None:
+        """One picture, and the numbers of those before and after it, of one class or of all; None if there is none."""
+        try:
+            with lmdb_reader.open_split(self.folder, split) as reader:
+                return ShownImage(reader.about(number), *reader.neighbours(number, label))
+        except (IndexError, OSError, ValueError, EOFError):
+            return None
 
     def image(self, split: str, number: int) -> bytes | None:
         """The image file as it is stored (raw pixels as PNG); None when there is no such picture."""

@@ -46,6 +46,7 @@ class StoredImage:
     width: int
     height: int
     stored_bytes: int
+    copy: int = 0  # 0 for the picture itself, else the number of its altered copy
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ class SplitReader:
 
     def image(self, number: int) -> tuple[bytes, int]:
         """(image file, label) of picture `number`: PNG or JPEG as stored, raw pixels as PNG; IndexError if none."""
-        if not 0 <= number < self.count:
-            raise IndexError(f"{self._split} has pictures 0 to {self.count - 1}, not {number}")
+        self._refuse_unknown(number)
         if self._env is None:
             self._env = self._stack.enter_context(open_lmdb(self._folder / f"{self._split}.lmdb"))
         with self._env.begin(buffers=True) as transaction:
@@ -92,10 +92,26 @@ class SplitReader:
             images = [self._describe(int(number), file) for number in numbers]
         return Page(images, images[-1].number if more and images else None, total)
 
+    def about(self, number: int) -> StoredImage:
+        """All but the pixels of picture `number`; IndexError if there is none."""
+        self._refuse_unknown(number)
+        with (self._folder / f"{self._split}.txt").open("rb") as file:
+            return self._describe(number, file)
+
     def source(self, number: int) -> str:
         """The path of picture `number` in its upload."""
-        with (self._folder / f"{self._split}.txt").open("rb") as file:
-            return self._describe(number, file).source
+        return self.about(number).source
+
+    def neighbours(self, number: int, label: int | None = None) -> tuple[int | None, int | None]:
+        """The pictures before and after `number`, of one class or of all."""
+        if label is None:
+            return number - 1 if number > 0 else None, number + 1 if number + 1 < self.count else None
+        of_class = np.flatnonzero(self._index["label"] == label)
+        before, after = np.searchsorted(of_class, number), np.searchsorted(of_class, number, side="right")
+        return (
+            int(of_class[before - 1]) if before > 0 else None,
+            int(of_class[after]) if after < len(of_class) else None,
+        )
 
     def close(self) -> None:
         self._stack.close()
@@ -109,13 +125,16 @@ class SplitReader:
     ) -> None:
         self.close()
 
+    def _refuse_unknown(self, number: int) -> None:
+        if not 0 <= number < self.count:
+            raise IndexError(f"{self._split} has pictures 0 to {self.count - 1}, not {number}")
+
     def _describe(self, number: int, list_file: io.BufferedReader) -> StoredImage:
         row = self._index[number]
         list_file.seek(int(row["list_offset"]))
         source = list_file.readline().rstrip(b"\n").rpartition(b" ")[0].decode("utf-8", "replace")
-        return StoredImage(
-            number, int(row["label"]), source, int(row["width"]), int(row["height"]), int(row["stored_bytes"])
-        )
+        numbers = (int(row[name]) for name in ("width", "height", "stored_bytes", "copy"))
+        return StoredImage(number, int(row["label"]), source, *numbers)
 
 
 _open: dict[tuple[int, int], list[Any]] = {}  # data file → [environment, users]

@@ -18,7 +18,7 @@ from app.datasets import InvalidDataset
 from app.db import Dataset
 from app.errors import messages_by_field
 from app.forms import Typed
-from app.pages.dataset_images import version_of
+from app.pages.dataset_images import page_of, version_of
 from app.schemas.datasets import FINDINGS, SPLIT_NAMES, Finding, NewVersion, Split
 from app.storage import Storage
 from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, StorageDep, redirect, render
@@ -119,6 +119,7 @@ def _shown(dataset: Dataset, group: Group) -> dict[str, Any]:
         "is_leak": group.is_leak,
         "pictures": [
             {
+                "page": page_of(dataset, member.split, member.number),
                 "url": f"/datasets/{dataset.id}/images/{member.split}/{member.number}.png?v={version_of(dataset)}",
                 "class_name": names[member.label] if member.label < len(names) else str(member.label),
                 "split": SPLIT_NAMES[Split(member.split)],

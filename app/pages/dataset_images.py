@@ -33,6 +33,7 @@ def browse(
     split: str = "",
     label: Annotated[str, Query(alias="class")] = "",
     after: str = "",
+    view: str = "",
 ) -> HTMLResponse:
     dataset = _built(datasets.get_dataset(session, dataset_id))
     shown = split if split in dataset.splits else next(iter(dataset.splits))
@@ -51,8 +52,37 @@ def browse(
         label=chosen,
         page=page,
         problem=problem,
-        images=[shown_image(dataset, shown, image) for image in page.images] if page else [],
+        is_table=view == "table",
+        images=[shown_image(dataset, shown, image, chosen) for image in page.images] if page else [],
         splits=[(name, SPLIT_NAMES[Split(name)]) for name in dataset.splits],
+    )
+
+
+@router.get("/datasets/{dataset_id:int}/images/{split}/{number:int}")
+def show_image(
+    request: Request,
+    session: ReadSession,
+    storage: StorageDep,
+    dataset_id: int,
+    split: Split,
+    number: int,
+    label: Annotated[str, Query(alias="class")] = "",
+) -> HTMLResponse:
+    """One picture with all that is known about it, between its neighbours of all classes or of one."""
+    dataset = _built(datasets.get_dataset(session, dataset_id))
+    chosen = _number(label, len(dataset.classes))
+    found = DatasetFiles(storage.dataset_dir(dataset.id)).about(split.value, number, chosen)
+    if found is None:
+        raise PageNotFound("image")
+    beside = {"previous": found.previous, "next": found.next}
+    return render(
+        request,
+        "datasets/image.html",
+        dataset=dataset,
+        image=shown_image(dataset, split.value, found.image, chosen),
+        split_name=SPLIT_NAMES[split],
+        label=chosen,
+        links={name: page_of(dataset, split.value, at, chosen) for name, at in beside.items() if at is not None},
     )
 
 
@@ -121,18 +151,25 @@ def sample(dataset: Dataset, storage: Storage, count: int) -> tuple[list[dict[st
     return [shown_image(dataset, Split.TRAIN.value, image) for image in page.images], ""
 
 
-def shown_image(dataset: Dataset, split: str, image: StoredImage) -> dict[str, Any]:
-    """What the templates show of a stored picture."""
+def shown_image(dataset: Dataset, split: str, image: StoredImage, label: int | None = None) -> dict[str, Any]:
+    """What the templates show of a stored picture; `label` is the class that is looked through, if it is one."""
     names = dataset.classes
     return {
         "url": f"/datasets/{dataset.id}/images/{split}/{image.number}.png?v={version_of(dataset)}",
+        "page": page_of(dataset, split, image.number, label),
         "split": split,
         "number": image.number,
         "class_name": names[image.label] if image.label < len(names) else str(image.label),
         "source": image.source,
         "original": f"{image.width} × {image.height}",
         "stored_bytes": image.stored_bytes,
+        "copy_number": image.copy,
     }
+
+
+def page_of(dataset: Dataset, split: str, number: int, label: int | None = None) -> str:
+    """The address of a picture's page."""
+    return f"/datasets/{dataset.id}/images/{split}/{number}" + (f"?class={label}" if label is not None else "")
 
 
 def version_of(dataset: Dataset) -> str:

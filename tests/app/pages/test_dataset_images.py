@@ -151,7 +151,7 @@ def test_a_long_list_of_left_out_files_is_paged(client: Browser, database: Datab
 
 def test_a_dataset_that_is_not_built_yet_has_no_pictures(client: Browser, database: Database) -> None:
     dataset = factories.dataset(database, status=Status.RUNNING)
-    for path in ("images", "images/train/0.png", "mean.png"):
+    for path in ("images", "images/train/0", "images/train/0.png", "mean.png"):
         answer = client.get(f"/datasets/{dataset.id}/{path}")
         assert answer.status_code == 404
     assert "pets 28" in client.get(f"/datasets/{dataset.id}/images").text
@@ -178,3 +178,34 @@ def test_a_class_has_a_mean_image_where_the_build_made_one(client: Browser, data
     path.unlink()
     assert "Mean image of each class" not in client.get(f"/datasets/{dataset.id}").text
     assert client.get(f"/datasets/{dataset.id}/means/0.png").status_code == 404
+
+
+def test_the_table_says_source_class_original_and_stored_size(client: Browser, dataset: Dataset) -> None:
+    page = client.get(f"/datasets/{dataset.id}/images?split=test&class=1&view=table").text
+    rows = re.findall(
+        r'title="(dogs/\d{3}\.png)".*?title="dogs">dogs</td>.*?>12 × 10</td>.*?>(\d+) B</td>', page, re.DOTALL
+    )
+    assert len(rows) == dataset.splits["test"]["per_class"][1]
+
+
+def test_a_picture_has_a_page_between_its_neighbours(client: Browser, dataset: Dataset) -> None:
+    first = client.get(f"/datasets/{dataset.id}/images/test/0").text
+    assert 'rel="prev"' not in first
+    assert re.search(r'<dd class="mono break">(cats|dogs)/\d{3}\.png</dd>', first)
+    assert "<dd>12 × 10 px</dd>" in first
+    assert f'rel="next" href="/datasets/{dataset.id}/images/test/1"' in first
+    last = dataset.count("test") - 1
+    assert 'rel="next"' not in client.get(f"/datasets/{dataset.id}/images/test/{last}").text
+    assert client.get(f"/datasets/{dataset.id}/images/test/{last + 1}").status_code == 404
+
+
+def test_within_a_class_the_neighbours_are_of_that_class(client: Browser, dataset: Dataset) -> None:
+    browsed = client.get(f"/datasets/{dataset.id}/images?split=test&class=1").text
+    pages = re.findall(rf'href="(/datasets/{dataset.id}/images/test/\d+\?class=1)"', browsed)
+    seen, address = [], pages[0]
+    while address:
+        seen.append(address)
+        following = re.search(r'rel="next" href="([^"]+)"', client.get(address).text)
+        address = following[1] if following else ""
+    assert seen == pages
+    assert f'rel="prev" href="{pages[-2]}"' in client.get(pages[-1]).text
