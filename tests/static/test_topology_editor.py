@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.db import Database
+from tests import factories
 from tests.conftest import Browser
 from tests.static.answered import answer_from
 from tests.static.conftest import ORIGIN, Site
@@ -80,3 +82,23 @@ def test_enter_keeps_the_indent_and_undo_takes_it_back(page: Page) -> None:
     page.keyboard.press("Control+z")
     page.keyboard.press("Control+z")
     expect(page.locator("#prototxt")).to_have_value("layer {")
+
+
+def test_the_model_form_marks_faulty_lines_too(site: Site, client: Browser, database: Database) -> None:
+    factories.dataset(database)
+    answer_from(site, client, "/models")
+    page = site.context.new_page()
+    page.on("pageerror", lambda error: site.problems.append(str(error)))
+    page.goto(f"{ORIGIN}/models/new")
+    page.get_by_role("button", name="Edit prototxt").click()
+    page.locator(".editor").wait_for()
+    edit(page, '"Pooling"', '"Poling"')
+    issue = page.locator('.issues [data-kind="error"]').first
+    expect(issue).to_contain_text('is "Pooling" meant?', timeout=5000)
+    place = issue.locator(".place")
+    line, column = (place.text_content() or "").split(":")
+    expect(page.locator('.editor-gutter b[data-kind="error"]').first).to_have_text(line)
+    place.click()
+    before = page.locator("#prototxt").evaluate("area => area.value.slice(0, area.selectionStart)")
+    assert (before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1) == (int(line), int(column))
+    assert site.problems == []

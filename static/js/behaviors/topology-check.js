@@ -1,9 +1,10 @@
-/* The topology editor's form: 250 ms after the last key the server checks the text; its partial replaces
+/* The topology editor's form: 150 ms after the last key the server checks the text; its partial replaces
    [data-report-place], and the editor marks the lines. A click on a place goes there. */
 
+import { goOnClick, markIssues } from "../lib/issues.js";
 import { request } from "../lib/request.js";
 
-const WAIT_MS = 250;
+const WAIT_MS = 150;
 const SCROLLED = ".table-scroll, .diagram";
 const SENT = ["prototxt", "original", "channels", "width", "height", "classes", "batch_size", "view"];
 
@@ -33,16 +34,7 @@ export function connect(form) {
     const { scrollTop = 0, scrollLeft = 0 } = place.querySelector(SCROLLED) ?? {};
     place.replaceChildren(template.content);
     place.querySelector(SCROLLED)?.scrollTo(scrollLeft, scrollTop);
-    mark();
-  }
-
-  function mark() {
-    const issues = [...place.querySelectorAll(".issues [data-line]")].map((item) => ({
-      line: Number(item.dataset.line),
-      kind: item.dataset.kind,
-      message: item.querySelector("span").textContent,
-    }));
-    editor().dispatchEvent(new CustomEvent("editor:issues", { detail: { issues } }));
+    markIssues(place, editor());
   }
 
   function editor() {
@@ -54,13 +46,7 @@ export function connect(form) {
     clearTimeout(timer);
     timer = setTimeout(check, event.target.name === "view" ? 0 : WAIT_MS);
   });
-  place.addEventListener("click", (event) => {
-    const row = event.target.closest(".place, .node")?.closest("[data-line]");
-    if (!Number(row?.dataset.line)) return;
-    event.preventDefault();
-    const detail = { line: Number(row.dataset.line), column: Number(row.dataset.column || 1) };
-    editor().dispatchEvent(new CustomEvent("editor:go", { detail }));
-  });
-  setTimeout(mark, 100); // once the editor around the textarea is there
+  goOnClick(place, editor);
+  setTimeout(() => markIssues(place, editor()), 100); // once the editor around the textarea is there
   return () => clearTimeout(timer);
 }
