@@ -133,13 +133,14 @@ class Contents:
         classes, folder = len(dataset.classes), storage.dataset_dir(dataset.id)
         batches = (spec.batch_size, spec.val_batch_size)
         counts = (dataset.count("train"), dataset.count("val"))
+        on_gpu = str(model.run_info.get("device", "")).startswith("cuda")
         return {
             "predict.py": lambda: PREDICT,
             "preprocess.py": lambda: preprocess_source(preprocessing),
             "labels.txt": lambda: "".join(f"{name}\n" for name in dataset.classes),
             "deploy.prototxt": lambda: deploy_text(model.prototxt, preprocessing, classes),
             "train_val.prototxt": lambda: train_val_text(model.prototxt, preprocessing, classes, *batches),
-            "solver.prototxt": lambda: solver_text(spec, *counts),
+            "solver.prototxt": lambda: solver_text(spec, *counts, on_gpu=on_gpu),
             **{name: lambda name=name: folder / name for name in MEAN_FILES},  # type: ignore[misc]
             SOURCE: lambda: model_source(self._net),
             WEIGHTS: lambda: self._weights,

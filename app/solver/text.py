@@ -53,7 +53,9 @@ def _in_caffe(spec: SolverSpec) -> tuple[SolverSpec, list[str]]:
     if spec.warmup_epochs:
         remarks.append(f"The learning rate was warmed up for {spec.warmup_epochs:g} epochs, which Caffe cannot do.")
     if spec.solver_type == SolverType.ADAMW:
-        remarks.append("type was AdamW, which Caffe does not have: Adam instead.")
+        remarks.append(
+            "type was AdamW, which Caffe does not have: Adam instead, whose weight decay is part of the gradient."
+        )
         spec = replace(spec, solver_type=SolverType.ADAM)
     if spec.patience:
         remarks.append(f"Training ended after {spec.patience} epochs without a better accuracy, which Caffe cannot do.")
@@ -87,8 +89,8 @@ def _rule(spec: SolverSpec) -> Iterator[Option]:
         yield "delta", spec.delta
     yield "weight_decay", spec.weight_decay
     yield "regularization_type", f'"{spec.regularization_type}"'
-    if spec.clip_gradients > 0:
-        yield "clip_gradients", spec.clip_gradients
+    if spec.clip_gradients > 0:  # Caffe clips the sum of the batches of a step, we their mean
+        yield "clip_gradients", float(f"{spec.clip_gradients * spec.batch_accumulation:.7g}")
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ def _values(solver: caffe_pb2.SolverParameter) -> dict[str, Any]:
         values["stepvalues"] = tuple(solver.stepvalue)
     if solver.HasField("iter_size"):
         values["batch_accumulation"] = solver.iter_size
+        if solver.clip_gradients > 0:
+            values["clip_gradients"] = float(f"{solver.clip_gradients / max(1, solver.iter_size):.7g}")
     if solver.HasField("random_seed") and solver.random_seed >= 0:
         values["seed"] = solver.random_seed
     if solver.HasField("type"):
