@@ -17,7 +17,7 @@ from worker.engine.compile import CompiledNet, compile_net
 # As small as each net allows, so that all of them run in seconds.
 SIZES = {
     "lenet": 28, "cifar10-quick": 32, "alexnet": 99, "caffenet": 99, "googlenet": 96, "squeezenet": 64,
-    "resnet18": 64, "resnet50": 64, "mobilenet": 64, "nin": 99,
+    "vgg16": 32, "resnet18": 64, "resnet50": 64, "mobilenet": 64, "nin": 99,
 }  # fmt: skip
 
 
