@@ -15,14 +15,16 @@ from app.topology import caffe_pb2
 from app.topology.writing import deploy_text
 from tests.app.export.judged import saved, whole
 from tests.app.export.nets import zoo_net
-from worker.export.caffemodel import named_blobs, read_caffemodel
+from worker.export.caffemodel import blob_names, read_caffemodel
 
 
 def test_what_is_written_and_read_back_has_equal_bits(tmp_path: Path) -> None:
     text, net, preprocessing = zoo_net("resnet18", 32)
     written = whole(caffemodel(saved(text, net, preprocessing, tmp_path)))
     weights = {name: weight.value.detach().numpy() for name, weight in net.weights().items()}
-    found = named_blobs(list(weights), read_caffemodel(written))
+    blobs = read_caffemodel(written)
+    names = blob_names(weights, blobs)
+    found = {name: array for layer in blobs for name, array in zip(names[layer], blobs[layer], strict=True)}
     assert found.keys() == weights.keys()
     for name, array in weights.items():
         assert found[name].dtype == np.float32
