@@ -71,6 +71,10 @@ class Model(Record):
         return Status(self.job.status)
 
     @property
+    def class_count(self) -> int:
+        return len(self.dataset.classes)
+
+    @property
     def preprocessing_value(self) -> Preprocessing:
         return Preprocessing.from_dict(self.preprocessing)
 

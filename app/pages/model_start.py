@@ -6,16 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import starting
-from app.db import Dataset, Model
-from app.launch import DatasetFacts, full_preprocessing
+from app.db import Dataset, Job, Model, Status
+from app.launch import EDITED, DatasetFacts, full_preprocessing
+from app.preprocessing import Preprocessing
 from app.schemas.models import NewModel
 from app.schemas.start import START
 from app.starting import NewNet, StartError
 from app.storage import Storage
+from app.topologies import find_topology
 from app.topology.errors import TopologyError
+from app.topology.fit import fit
 from app.topology.retraining import retrainable
 from app.web import PageNotFound
 
@@ -63,14 +67,36 @@ def values_of(session: Session, key: str, snapshot: str) -> dict[str, str]:
         prototxt = retrainable(source.prototxt)
     except TopologyError:
         prototxt = source.prototxt
-    values = {"start_from": key, "start_snapshot": start.epoch or "last", "prototxt": prototxt, "topology": "",
-              "name": f"{start.name}, fine-tuned"[:200]}  # fmt: skip
+    values = {"start_from": key, "start_snapshot": start.epoch or "last", "name": f"{start.name}, fine-tuned"[:200]}
+    values |= _topology_of(session, source.topology_name, prototxt, source.class_count)
     expected = source.preprocessing_value
     values |= {"mean": str(expected.mean), "scale": f"{expected.scale:.12g}",
                "mirror": "true" if expected.mirror else ""}  # fmt: skip
     if expected.crop_size:
         values["crop_size"] = str(expected.crop_size)
-    return values | ({"dataset_id": str(source.dataset_id)} if isinstance(source, Model) else {})
+    dataset_id = source.dataset_id if isinstance(source, Model) else _dataset_for(session, expected)
+    return values | ({"dataset_id": str(dataset_id)} if dataset_id else {})
+
+
+def _topology_of(session: Session, name: str, prototxt: str, classes: int) -> dict[str, str]:
+    """The topology that the text is, or the text itself where it is none that is known."""
+    try:
+        known = find_topology(session, name.removesuffix(EDITED))
+    except PageNotFound:
+        return {"topology": "", "prototxt": prototxt}
+    try:
+        is_known = prototxt.strip() == retrainable(fit(known.prototxt, max(1, classes))).strip()
+    except TopologyError:
+        is_known = False
+    return {"topology": known.key, "prototxt": "" if is_known else prototxt}
+
+
+def _dataset_for(session: Session, expected: Preprocessing) -> int | None:
+    """The newest dataset of pictures as the weights are used to, if there is one."""
+    done = select(Dataset.id).join(Dataset.job).where(Job.status == Status.DONE, Dataset.channels == expected.channels)
+    same = done.where(Dataset.width == expected.width, Dataset.height == expected.height)
+    newest = [statement.order_by(Dataset.id.desc()).limit(1) for statement in (same, done)]
+    return session.scalar(newest[0]) or session.scalar(newest[1])
 
 
 def _new_net(values: dict[str, str], text: str, dataset: Dataset) -> NewNet:

@@ -52,7 +52,7 @@ def _with_objective(source: Source) -> str:
 
 
 def _num_output(source: Source, layer: SourceLayer) -> tuple[int, int] | None:
-    """Where `num_output: 10` stands in a layer's text, with the space behind it."""
+    """Where `num_output: 10` stands in a layer's text, with the space before it: what `fit` would put there."""
     if layer.block is None:
         return None
     at = opening_of(PARAMS[layer.options.type], source.text, layer.block.body, layer.block.end)
@@ -70,6 +70,7 @@ def _num_output(source: Source, layer: SourceLayer) -> tuple[int, int] | None:
         elif depth == 0 and token == "num_output":
             name_at = match.start()
         elif name_at >= 0 and token[0] not in "#:":
-            rest = re.compile(r"[ \t]*[,;]?(\n[ \t]*| *)").match(source.text, match.end())
-            return name_at, rest.end() if rest else match.end()
+            before = source.text[:name_at]
+            separator = re.compile(r"\s*[,;]").match(source.text, match.end())
+            return len(before.rstrip()), separator.end() if separator else match.end()
     return None

@@ -87,3 +87,14 @@ def test_an_old_text_that_only_predicts_is_written_anew() -> None:
 def test_what_cannot_be_read_is_not_made_ready() -> None:
     with pytest.raises(TopologyError):
         retrainable("layer { name: ")
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_leaving_a_classifier_blank_undoes_filling_it_in(name: str) -> None:
+    text = zoo_entry(name).prototxt  # type: ignore[union-attr]
+    assert retrainable(fit(text, 1_000)) == text
+
+
+def test_a_number_that_is_followed_by_a_comma_goes_with_it() -> None:
+    text = SMALL.replace("num_output: 10", "num_output: 10, bias_term: false")
+    assert trained_weights(retrainable(text), (1, 8, 8), 3)["ip.weight"] == (3, 144)
