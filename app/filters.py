@@ -17,15 +17,12 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from app.activations import GAP, MAX_PIXELS, Scale, Tiling, draw_colors, draw_maps, tile
+from app.weights_files import WeightsError, weight_shapes
 
 MAX_ROWS = 32  # filters of a layer with many inputs: one row each, one column per input
 MAX_COLUMNS = 64
 HISTOGRAM_BINS = 20
 PIECE = 4_000_000  # numbers read at once
-
-
-class WeightsError(Exception):
-    """The file of weights cannot be read; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +70,7 @@ class FilterView:
 
 def read_shapes(path: Path) -> dict[str, Weights]:
     """Layer → its weight's shape, from the file's header alone; raises WeightsError."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path.name} cannot be read: {error}") from error
+    shapes = weight_shapes(path)
     counts: dict[str, int] = {}
     for key, shape in shapes.items():
         layer = key.rpartition(".")[0]

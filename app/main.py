@@ -20,12 +20,25 @@ from app.api import health as api_health
 from app.api import jobs as api_jobs
 from app.api import models as api_models
 from app.api import predictions as api_predictions
+from app.api import pretrained as api_pretrained
 from app.api import sweeps as api_sweeps
 from app.api import tokens as api_tokens
 from app.api import topologies as api_topologies
 from app.api import uploads as api_uploads
 from app.db import Database
-from app.pages import account, datasets, first_batches, home, jobs, models, patterns, predictions, sweeps, topologies
+from app.pages import (
+    account,
+    datasets,
+    first_batches,
+    home,
+    jobs,
+    models,
+    patterns,
+    predictions,
+    pretrained,
+    sweeps,
+    topologies,
+)
 from app.pages import uploads as upload_pages
 from app.queue import Queue
 from app.security import gate
@@ -34,10 +47,11 @@ from app.storage import Storage
 from app.version import VERSION
 from app.web import ROOT
 
-PAGES = (home, account, upload_pages, datasets, topologies, models, first_batches, sweeps, predictions, jobs, patterns)
+PAGES = (home, account, upload_pages, datasets, topologies, models, first_batches, sweeps, predictions, pretrained,
+         jobs, patterns)  # fmt: skip
 API = (api_docs, api_health, api_tokens, api_uploads, api_datasets, api_dataset_images, api_topologies, api_models,
        api_first_batches, api_sweeps,
-       api_predictions, api_jobs)  # fmt: skip
+       api_predictions, api_pretrained, api_jobs)  # fmt: skip
 
 
 def create_app(settings: Settings, setup_code: str = "") -> FastAPI:

@@ -84,6 +84,10 @@ def run_of(kind: JobKind) -> Run:
         from worker.drawing import draw_batch
 
         return draw_batch
+    if kind is JobKind.IMPORT_PRETRAINED:
+        from worker.importing import import_pretrained
+
+        return import_pretrained
     raise Refusal(f"This version of Trainyard has no work of the kind {kind}.")
 
 

@@ -8,7 +8,7 @@ from app.db.job import Job, JobKind, Lane
 from app.db.metric import Metric
 from app.db.model import Model, Sweep
 from app.db.prediction import Prediction
-from app.db.pretrained import PretrainedNet, WeightsSource
+from app.db.pretrained import PretrainedNet
 from app.db.session import Database
 from app.db.snapshot import Snapshot
 from app.db.status import Status
@@ -38,6 +38,5 @@ __all__ = [
     "Upload",
     "User",
     "WebSession",
-    "WeightsSource",
     "Worker",
 ]

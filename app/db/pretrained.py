@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, String, Text
@@ -14,14 +13,7 @@ from app.db.base import OneOf, Record, now
 from app.db.job import Job
 from app.db.status import Status
 from app.preprocessing import Preprocessing
-
-
-class WeightsSource(StrEnum):
-    """Where the weights of a pretrained net come from."""
-
-    CAFFEMODEL = "caffemodel"
-    SAFETENSORS = "safetensors"
-    SNAPSHOT = "snapshot"
+from app.weights_files import WeightsSource
 
 
 class PretrainedNet(Record):
@@ -57,8 +49,19 @@ class PretrainedNet(Record):
         return Status(self.job.status)
 
     @property
+    def class_count(self) -> int:
+        return len(self.labels)
+
+    @property
     def preprocessing_value(self) -> Preprocessing:
         return Preprocessing.from_dict(self.preprocessing)
+
+    @property
+    def origin_title(self) -> str:
+        """The name of the file that was sent, or the model and its epoch."""
+        if self.source is WeightsSource.SNAPSHOT:
+            return f"{self.origin.get('model')}, epoch {self.origin.get('epoch')}"
+        return str(self.origin.get("filename", ""))
 
     @property
     def start_key(self) -> str:

@@ -15,7 +15,6 @@ from starlette.datastructures import UploadFile
 from app import activations, filters, layer_views, predictions
 from app.db import Prediction, Snapshot
 from app.errors import messages_by_field
-from app.filters import WeightsError
 from app.layer_views import LayerView
 from app.models import get_model
 from app.pictures import PictureError, preview
@@ -23,6 +22,7 @@ from app.predictions import InvalidPrediction, PictureTest
 from app.schemas.predictions import NewPrediction
 from app.storage import Storage
 from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, StorageDep, redirect, render
+from app.weights_files import WeightsError
 
 router = APIRouter(prefix="/models/{model_id:int}/predictions", include_in_schema=False)
 # The address holds the moment of the prediction, so that a picture may be kept for as long as the browser likes.

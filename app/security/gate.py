@@ -42,6 +42,7 @@ HEALTH_PATH = "/api/v1/health"
 # Everything else is read into memory or a temporary file somewhere; uploads are streamed and limited by themselves.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 STREAMED = ("/uploads", "/api/v1/uploads")
+STREAMED_EXACTLY = frozenset({"/pretrained", "/api/v1/pretrained"})
 
 
 def install(app: FastAPI) -> None:
@@ -140,7 +141,7 @@ class Gate:
                 return
         if is_sign_in:
             send = _with_visit_cookie(send, request)
-        if not request.url.path.startswith(STREAMED):
+        if not request.url.path.startswith(STREAMED) and request.url.path not in STREAMED_EXACTLY:
             receive = _limited(receive)
         await self.app(scope, receive, send)
         if visitor is not None and visitor.is_stale:

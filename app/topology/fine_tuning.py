@@ -6,15 +6,17 @@ Names and shapes in, a table out. The page shows it before a launch, the engine 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.topology.check import input_shapes
+from app.topology.deploy import deploy_net
+from app.topology.errors import TopologyError
 from app.topology.fit import fit_source
 from app.topology.layers import Shape, as_text
-from app.topology.net import Phase
+from app.topology.net import Net, Phase
 from app.topology.shapes import trace
-from app.topology.text import read_leniently
+from app.topology.text import Source, read, read_leniently
 from app.topology.wiring import wire
 
 
@@ -37,6 +39,17 @@ class MatchedWeight:
     @property
     def layer(self) -> str:
         return layer_of(self.name)
+
+
+@dataclass(frozen=True)
+class KeptLayer:
+    """A layer with weights."""
+
+    name: str
+    type: str
+    weights: dict[str, Shape]  # in Caffe's order
+    reads_image: bool  # is fed with the picture itself
+    predicts: bool = False  # is part of the net that predicts
 
 
 def match_weights(wanted: Mapping[str, Shape], given: Mapping[str, Shape]) -> list[MatchedWeight]:
@@ -71,9 +84,35 @@ def trained_weights(text: str, input_shape: Shape, classes: int) -> dict[str, Sh
     if source is None:
         return {}
     source = fit_source(source, classes)
-    wired = wire(source, Phase.TRAIN)
-    shapes, _ = trace(wired.net, input_shapes(source, wired.net, (1, *input_shape)), unmade=wired.unmade)
-    return {name: shape for info in shapes for name, shape in info.weights.items()}
+    layers = _with_weights(source, wire(source, Phase.TRAIN).net, input_shape)
+    return {name: shape for layer in layers for name, shape in layer.weights.items()}
+
+
+def kept_layers(text: str, input_shape: Shape, classes: int) -> list[KeptLayer]:
+    """The layers with weights of all nets of a text, in whatever phase, those that predict marked as such.
+
+    Raises TopologyError for a text that cannot be read.
+    """
+    source = fit_source(read(text), classes)
+    try:
+        predicting = _with_weights(source, deploy_net(source), input_shape)
+    except TopologyError:
+        predicting = []
+    found = {layer.name: replace(layer, predicts=True) for layer in predicting}
+    for phase in Phase:
+        for layer in _with_weights(source, wire(source, phase).net, input_shape):
+            found.setdefault(layer.name, layer)
+    return list(found.values())
+
+
+def _with_weights(source: Source, net: Net, input_shape: Shape) -> list[KeptLayer]:
+    shapes, _ = trace(net, input_shapes(source, net, (1, *input_shape)))
+    image = net.inputs[:1]
+    return [
+        KeptLayer(info.name, info.type, info.weights, reads_image=info.bottoms[:1] == image)
+        for info in shapes
+        if info.weights
+    ]
 
 
 def layer_of(weight: str) -> str:

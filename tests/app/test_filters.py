@@ -10,7 +10,8 @@ from safetensors.numpy import save_file
 
 from app import filters
 from app.activations import GAP, GAP_INDEX, LEVELS
-from app.filters import WeightsError, draw_filters, read_shapes, summarize, view_filters
+from app.filters import draw_filters, read_shapes, summarize, view_filters
+from app.weights_files import WeightsError
 
 RANDOM = np.random.default_rng(1)
 
