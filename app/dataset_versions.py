@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.checkup import pictures_to_drop
+from app.dataset_files import DatasetFiles
 from app.datasets import InvalidDataset, get_dataset
 from app.db import Database, Dataset, Job, JobKind, Status, Upload, User
 from app.dropped import read_dropped, write_dropped
 from app.made_of import LISTS_FOLDER
 from app.queue import Queue
-from app.schemas.datasets import NewVersion
+from app.schemas.datasets import SPLIT_NAMES, NewVersion
 from app.storage import Storage
 
 LONGEST_NAME = 200
@@ -58,13 +60,25 @@ def _dropped(storage: Storage, parent: Dataset, form: NewVersion) -> set[str]:
     if parent.missing_uploads:
         raise InvalidDataset({"": parent.missing_uploads})
     folder = storage.dataset_dir(parent.id)
+    named = _sources(folder, form)
     try:
         found = pictures_to_drop(folder, {finding.value for finding in form.findings}, form.keep_one)
     except OSError as error:
         raise InvalidDataset({"": "The check-up of this dataset is gone from the disk."}) from error
-    if not found:
+    if not found and not named:
         raise InvalidDataset({"findings": "Nothing was found of what is chosen: there is nothing to drop."})
-    return found | read_dropped(folder)
+    return found | named
+
+
+def _sources(folder: Path, form: NewVersion) -> set[str]:
+    """The paths of the pictures that are named."""
+    files, found = DatasetFiles(folder), set()
+    for picture in form.images:
+        about = files.about(picture.split.value, picture.number)
+        if about is None:
+            raise InvalidDataset({"images": f"There is no image {picture.number:,} in {SPLIT_NAMES[picture.split]}."})
+        found.add(about.image.source)
+    return found
 
 
 def _insert(
@@ -80,6 +94,7 @@ def _insert(
         "parent_name": parent.name,
         "findings": [finding.value for finding in form.findings],
         "keep_one": form.keep_one,
+        "chosen_count": len(form.images),
         "dropped_count": len(dropped),
     }
     job = Job.of(JobKind.BUILD_DATASET, title=name, user_id=user.id)
@@ -100,7 +115,7 @@ def _insert(
     session.flush()
     job.path = f"/datasets/{version.id}"
     folder = storage.dataset_dir(version.id)
-    write_dropped(folder, dropped)
+    write_dropped(folder, dropped | read_dropped(storage.dataset_dir(parent.id)))
     if (lists := storage.dataset_dir(parent.id) / LISTS_FOLDER).is_dir():
         shutil.copytree(lists, folder / LISTS_FOLDER)
     return version.id, job.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -25,6 +26,9 @@ from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, Storage
 
 router = APIRouter(include_in_schema=False)
 PAGE = 30
+NOTHING_TICKED = "No image is ticked."
+TICKED_TOO = "Images are ticked: choose “Only what is ticked”, or untick them."
+_TICK = re.compile(r"tick_(train|val|test)_(\d{1,9})")
 
 
 @router.get("/datasets/{dataset_id:int}/checkup")
@@ -38,12 +42,17 @@ def show(
 def drop(
     request: Request, database: DatabaseDep, storage: StorageDep, user: CurrentUser, dataset_id: int, form: Typed
 ) -> Response:
+    ticked = [match.groups() for name in form if (match := _TICK.fullmatch(name))]
+    only_ticked = form.get("keep") == "ticked"
     sent = {
-        "findings": [finding.value for finding in Finding if form.get(f"drop_{finding.value}")],
+        "images": [{"split": split, "number": number} for split, number in ticked] if only_ticked else [],
+        "findings": [finding.value for finding in Finding if form.get(f"drop_{finding.value}") and not only_ticked],
         "keep_one": form.get("keep") != "none",
         "submission": form.get("submission", ""),
     }
     try:
+        if bool(ticked) is not only_ticked:
+            raise InvalidDataset({"keep": NOTHING_TICKED if only_ticked else TICKED_TOO})
         wanted = NewVersion.model_validate(sent)
         version_id = create_version(database, request.app.state.queue, storage, user, dataset_id, wanted)
         return redirect(f"/datasets/{version_id}")
@@ -53,7 +62,8 @@ def drop(
         errors = error.fields
     with database.read() as session:
         form_state = {"values": form, "errors": errors}
-        return _show(request, session, storage, dataset_id, form=form_state, status_code=422)
+        place = {name: form.get(name, "") for name in ("finding", "after")}
+        return _show(request, session, storage, dataset_id, **place, form=form_state, status_code=422)
 
 
 @router.get("/datasets/{dataset_id:int}/duplicates.csv")
@@ -90,6 +100,7 @@ def _show(
         dataset=dataset,
         checkup=checkup,
         finding=chosen,
+        after=str(start) if start else "",
         findings=[(one.value, *texts) for one, texts in FINDINGS.items()],
         groups=[_shown(dataset, group) for group in groups[start : start + PAGE]],
         next=str(start + PAGE) if len(groups) > start + PAGE else None,
@@ -123,6 +134,7 @@ def _shown(dataset: Dataset, group: Group) -> dict[str, Any]:
                 "url": f"/datasets/{dataset.id}/images/{member.split}/{member.number}.png?v={version_of(dataset)}",
                 "class_name": names[member.label] if member.label < len(names) else str(member.label),
                 "split": SPLIT_NAMES[Split(member.split)],
+                "tick": f"tick_{member.split}_{member.number}",
                 "source": member.source,
             }
             for member in group.members

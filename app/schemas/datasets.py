@@ -17,6 +17,7 @@ from app.schemas.sources import Sources, is_whole
 MAX_SIDE = 4096
 MAX_SEED = 2**31 - 1
 MAX_PER_CLASS = 10_000_000
+MAX_PICTURES = 100_000_000  # of a split: their keys have eight digits
 PERCENT_TOLERANCE = 0.01
 
 Name = Annotated[str, BeforeValidator(one_line(200)), Field(min_length=1, max_length=200)]
@@ -220,20 +221,30 @@ class DatasetChanges(BaseModel):
     description: Description | None = None
 
 
-class NewVersion(BaseModel):
-    """A new version of a dataset, without the pictures that its check-up found."""
+class StoredPicture(BaseModel):
+    """A picture of a dataset: its split, and its number there."""
 
     model_config = ConfigDict(extra="forbid")
 
-    findings: list[Finding] = Field(description="What is dropped")
+    split: Split
+    number: Annotated[int, BeforeValidator(whole(0, MAX_PICTURES - 1))]
+
+
+class NewVersion(BaseModel):
+    """A new version of a dataset, without the pictures that its check-up found, or without those that are named."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+    images: list[StoredPicture] = Field(default=[], max_length=10_000, description="Dropped besides what is found")
+    findings: list[Finding] = Field(default=[], description="What is dropped")
     keep_one: bool = Field(default=True, description="Keep one picture of each group, but none with two labels")
     name: Name | None = None
     submission: str | None = Field(None, max_length=64, description="A mark of your own: sent twice makes one version")
 
     @field_validator("findings")
     @classmethod
-    def _some(cls, value: list[Finding]) -> list[Finding]:
-        if not value:
+    def _some(cls, value: list[Finding], info: ValidationInfo) -> list[Finding]:
+        if not value and not info.data.get("images"):
             raise refusal("Choose what to drop.")
         return sorted(set(value))
 

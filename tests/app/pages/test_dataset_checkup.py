@@ -108,6 +108,34 @@ def test_a_version_is_built_when_its_parent_is_gone(
     assert "pets (deleted)" in client.get(f"/datasets/{version_id}").text
 
 
+def test_only_what_is_ticked_is_dropped(
+    client: Browser, dataset: Dataset, database: Database, storage: Storage
+) -> None:
+    """Somebody knows after all which of two labels is right."""
+    page = client.get(f"/datasets/{dataset.id}/checkup?finding=two_labels").text
+    ticks = dict(re.findall(r'name="(tick_\w+)" value="true"> drop<span class="visually-hidden"> ([^<]+)</span>', page))
+    (wrong,) = [name for name, source in ticks.items() if source == "cats/torn.png"]
+    client.send_form(f"/datasets/{dataset.id}/versions", **{wrong: "true"}, drop_exact="true", keep="ticked")
+    version = built.make(database, storage, datasets_in(database)[-1].id)
+    assert set(sources(storage, dataset.id)) - set(sources(storage, version.id)) == {"cats/torn.png"}
+    assert "1 picture: chosen one by one" in client.get(f"/datasets/{version.id}").text
+
+
+@pytest.mark.parametrize(("form", "told"), [
+    ({"keep": "ticked"}, "No image is ticked."),
+    ({"keep": "one", "drop_exact": "true", "tick_train_0": "true"}, "Images are ticked: choose"),
+    ({"keep": "ticked", "tick_train_99999999": "true"}, "There is no image 99,999,999 in training."),
+])  # fmt: skip
+def test_ticks_that_make_no_sense_come_back_with_what_was_ticked(
+    client: Browser, dataset: Dataset, database: Database, form: dict[str, str], told: str
+) -> None:
+    answer = client.send_form(f"/datasets/{dataset.id}/versions", **form, finding="two_labels")
+    assert (answer.status_code, told in answer.text) == (422, True)
+    assert 'value="two_labels" selected' in answer.text
+    assert f'value="{form["keep"]}" checked' in answer.text
+    assert len(datasets_in(database)) == 1
+
+
 def test_nothing_chosen_and_nothing_found_are_said(client: Browser, dataset: Dataset, database: Database) -> None:
     nothing = client.send_form(f"/datasets/{dataset.id}/versions", keep="one")
     assert (nothing.status_code, "Choose what to drop." in nothing.text) == (422, True)
@@ -149,4 +177,8 @@ def test_scripts_get_the_check_up_and_make_versions(api: TestClient, dataset: Da
     made = api.post(f"{path}/versions", json={"findings": ["exact"], "name": "clean"})
     assert (made.status_code, made.json()["name"], made.json()["status"]) == (201, "clean", "queued")
     assert api.post(f"{path}/versions", json={"findings": []}).status_code == 422
+    one = api.post(f"{path}/versions", json={"images": [{"split": "train", "number": 3}]})
+    assert (one.status_code, one.json()["options"]["dropped_count"]) == (201, 1)
+    for odd in ({"split": "x", "number": 0}, {"split": "train", "number": -1}, {"split": "train", "number": 10**6}):
+        assert api.post(f"{path}/versions", json={"images": [odd]}).status_code == 422
     assert api.post(f"{path}/versions", json={"findings": ["ugly"]}).status_code == 422
