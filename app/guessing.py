@@ -17,6 +17,7 @@ from app.archives.kind import Kind
 from app.archives.server_folder import allowed_folder
 from app.db import Upload
 from app.preprocessing import Channels
+from app.server_folders import folder_version
 from app.storage import Storage
 from app.upload_pictures import MAX_IMAGES, UNREADABLE, some_pictures
 
@@ -50,7 +51,7 @@ def guess_source(storage: Storage, upload: Upload | None, folder: str, roots: Se
         path = allowed_folder(folder, roots)
     except ArchiveError:
         return None
-    return Guess(*_of_archive(path, Kind.FOLDER.value, ""), name=path.name or folder)
+    return Guess(*_of_archive(path, Kind.FOLDER.value, folder_version()), name=path.name or folder)
 
 
 def guess(storage: Storage, upload: Upload) -> Guess:

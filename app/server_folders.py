@@ -33,11 +33,16 @@ def folder_choices(roots: Sequence[Path], chosen: Sequence[str] = ()) -> list[st
 
 def look_into(given: str, roots: Sequence[Path]) -> Holdings:
     """What a folder holds; raises ArchiveError when it may not be used. Large ones are left to the build."""
-    return _looked(allowed_folder(given, roots), int(time.monotonic() / REMEMBERED_S))
+    return _looked(allowed_folder(given, roots), folder_version())
+
+
+def folder_version() -> str:
+    """Changes twice a minute: what was found in a folder, which may change, is remembered as long."""
+    return str(int(time.monotonic() / REMEMBERED_S))
 
 
 @lru_cache(maxsize=32)
-def _looked(folder: Path, _moment: int) -> Holdings:
+def _looked(folder: Path, _version: str) -> Holdings:
     try:
         table, _ = read_folder(folder, is_waited_for=True)
     except FolderTooLarge:

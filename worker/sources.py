@@ -43,7 +43,8 @@ def _lists(made_of: MadeOf, folder: Path) -> Lists | None:
     if not made_of.lists:
         return None
     given = {purpose: _file(purpose, text, folder) for purpose, text in made_of.texts()}
-    return Lists(given["train"], given.get("val"), given.get("test"), given.get("labels"))
+    names = {purpose: text.name for purpose, text in made_of.texts() if text.name}
+    return Lists(given["train"], given.get("val"), given.get("test"), given.get("labels"), names)
 
 
 def _databases(made_of: MadeOf, folder: Path) -> Databases | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from app.errors import messages_by_field
 from app.imaging.copies import Augmentation
 from app.made_of import list_prefixes
 from app.schemas.datasets import RESIZE_MODES, NewDataset
-from app.server_folders import REMEMBERED_S
+from app.server_folders import folder_version
 from app.upload_pictures import FoundPicture, unlike_pictures
 from app.web import ReadSession, get_storage, render
 
@@ -104,7 +103,7 @@ def _place(request: Request, session: Session, given: str) -> _Place | None:
             folder = allowed_folder(given, request.app.state.settings.data_roots)
         except ArchiveError:
             return None
-        return _Place(folder, given.rstrip("/") or "/", Kind.FOLDER.value, str(int(time.monotonic() / REMEMBERED_S)))
+        return _Place(folder, given.rstrip("/") or "/", Kind.FOLDER.value, folder_version())
     upload = find_upload(session, given)
     if upload is None or not upload.is_ready:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -150,11 +151,10 @@ def _first_step(request: Request, session: Session, form: dict[str, Any]) -> dic
     """What the templates of the first step show."""
     values, roots = form["values"], request.app.state.settings.data_roots
     places = {text for name, text in values.items() if name.endswith("upload_id") and text}
-    upload = find_upload(session, values.get("upload_id", ""))
+    chosen = [upload for place in sorted(places) if (upload := find_upload(session, place)) is not None]
     return {
         "form": form,
-        "upload": upload,
-        "uploads": _ready_uploads(session, upload),
+        "uploads": _ready_uploads(session, chosen),
         "server_folders": folder_choices(roots, [place for place in places if place.startswith("/")]),
         "offered": source_form.offered(values, {place: _holdings(request, session, place) for place in places}),
     }
@@ -199,7 +199,7 @@ def _name_of(place: tuple[str | int, ...], values: dict[str, str]) -> str:
 def _of_upload(request: Request, session: Session, storage: Storage, place: str) -> dict[str, str]:
     """The wizard's first values for an upload or a folder on the server: the one asked for, else the newest upload."""
     if not place:
-        ready = _ready_uploads(session, None)
+        ready = _ready_uploads(session)
         place = str(ready[0].id) if ready else ""
     guess = _guess(request, session, storage, place)
     if guess is None:
@@ -232,10 +232,11 @@ def _as_typed(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _ready_uploads(session: Session, chosen: Upload | None) -> list[Upload]:
+def _ready_uploads(session: Session, chosen: Sequence[Upload] = ()) -> list[Upload]:
+    """The newest ones, and those that are chosen."""
     newest = select(Upload).where(Upload.status == Status.DONE).order_by(Upload.id.desc()).limit(MAX_UPLOADS_SHOWN)
     uploads = list(session.scalars(newest))
-    return uploads if chosen is None or chosen in uploads else [chosen, *uploads]
+    return [*(upload for upload in chosen if upload not in uploads), *uploads]
 
 
 def _preview(

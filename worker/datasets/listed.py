@@ -30,14 +30,15 @@ class ListedPictures:
         self._find = _finder(self.archive)
         self._opened = opened
         names = None if lists.labels is None else read_names(read_text(opened, lists.labels))
-        for given, split in ((lists.train, to_divide), *((g, SPLITS.index(s)) for s, g in lists.whole_splits.items())):
-            self._take(given, split)
+        self._take(lists.train, to_divide, lists.names.get("train", ""))
+        for split, given in lists.whole_splits.items():
+            self._take(given, SPLITS.index(split), lists.names.get(split, ""))
         self.classes, number_of = classes_of(self._labels, names)
         self._drop_unknown(number_of)
         self.label = [number_of[label] for label in self._labels]
 
-    def _take(self, given: str | Path, split: int) -> None:
-        name = str(given).rpartition("/")[2]
+    def _take(self, given: str | Path, split: int, name: str) -> None:
+        name = name or str(given).rpartition("/")[2]
         folder = given.rpartition("/")[0] if isinstance(given, str) else ""
         taken = len(self.rows)
         for line in read_list(read_text(self._opened, given)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -32,13 +33,15 @@ class Source:
 class Lists:
     """Lists of `path label` in place of class folders: paths of text files in the archive, or files beside it.
 
-    `labels` names class 0, 1, …; without it, labels that are numbers name themselves.
+    `labels` names class 0, 1, …; without it, labels that are numbers name themselves. `names` are what files beside the
+    archive are called in messages.
     """
 
     train: str | Path
     val: str | Path | None = None
     test: str | Path | None = None
     labels: str | Path | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def whole_splits(self) -> dict[str, str | Path]:

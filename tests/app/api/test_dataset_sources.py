@@ -225,8 +225,9 @@ def test_an_archive_without_pictures_of_lists_is_told_by_the_build(
 ) -> None:
     upload = uploaded(database, storage, lists_zip(tmp_path / "a.zip"))
     text = "".join(f"other/{number}.png {number % 2}\n" for number in range(6))
-    dataset_id = maker.asked(upload_id=upload.id, lists={"train": {"text": text}}).json()["id"]
-    with pytest.raises(Exception, match="names no picture that is in the archive"):
+    lists = {"train": {"text": text, "name": "mine.txt"}}
+    dataset_id = maker.asked(upload_id=upload.id, lists=lists).json()["id"]
+    with pytest.raises(Exception, match=r"The list mine.txt names no picture that is in the archive"):
         built.make(database, storage, dataset_id)
 
 

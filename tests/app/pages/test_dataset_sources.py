@@ -293,6 +293,17 @@ def test_a_deleted_upload_is_named_on_the_page_and_stops_what_needs_it(
     clone = client.get(f"/datasets/new?clone={dataset.id}")
     assert clone.status_code == 200
     assert "deleted meanwhile" in clone.text
+    assert chosen_in(clone.text)["val_upload_id"] == str(second.id)
+
+
+def test_an_upload_that_is_not_among_the_newest_stays_chosen(
+    client: Browser, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.pages.dataset_wizard.MAX_UPLOADS_SHOWN", 1)
+    old, main, _ = (factories.upload(database) for _ in range(3))
+    page = sent(client, main, preview="1", val_upload_id=str(old.id), train_percent="80").text
+    assert (chosen_in(page)["upload_id"], chosen_in(page)["val_upload_id"]) == (str(main.id), str(old.id))
+    assert "(not there)" not in page
 
 
 def test_an_upload_from_before_its_contents_were_kept_can_be_chosen(client: Browser, database: Database) -> None:
