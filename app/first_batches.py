@@ -24,7 +24,7 @@ def ask_for_first_batch(database: Database, queue: Queue, user: User, form: NewF
     Raises InvalidModel when it cannot be drawn, with a message for every field.
     """
     with database.write() as session:
-        dataset = session.get(Dataset, form.dataset_id)
+        dataset = session.get(Dataset, form.dataset_id, with_for_update={"read": True, "of": Dataset})
         settings = _settings(form, dataset)
         assert dataset is not None
         key = FirstBatch.key_of(dataset, settings)

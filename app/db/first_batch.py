@@ -57,10 +57,13 @@ class FirstBatch(Record):
         return session.scalar(found.where(cls.created_at > now() - KEPT_FOR / 2).order_by(cls.id.desc()).limit(1))
 
     @classmethod
-    def outdated(cls, session: Session, limit: int = 50) -> Sequence[FirstBatch]:
+    def outdated(cls, session: Session, limit: int = 50, *, for_update: bool = False) -> Sequence[FirstBatch]:
+        """The ended ones that were kept long enough; `for_update` holds them, and passes over those held by others."""
         ended = (Status.DONE, Status.FAILED, Status.STOPPED)
-        found = select(cls).join(cls.job).where(cls.created_at < now() - KEPT_FOR, Job.status.in_(ended))
-        return session.scalars(found.limit(limit)).all()
+        found = select(cls).join(cls.job).where(cls.created_at < now() - KEPT_FOR, Job.status.in_(ended)).limit(limit)
+        if for_update:
+            found = found.with_for_update(of=cls, skip_locked=True)
+        return session.scalars(found).all()
 
     @classmethod
     def forget(cls, session: Session, first_batches: Sequence[FirstBatch]) -> None:
