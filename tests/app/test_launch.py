@@ -11,8 +11,9 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import func, select
 
-from app.db import Database, Job, JobKind, Model, Status, Sweep, User
-from app.launch import InvalidModel, launch
+from app.db import Database, Dataset, Job, JobKind, Model, Status, Sweep, User
+from app.launch import DatasetFacts, InvalidModel, launch
+from app.made_of import MadeOf, Place, Text
 from app.preprocessing import MeanMode
 from app.queue import Queue
 from app.schemas.models import NewModel
@@ -224,3 +225,20 @@ def test_googlenet_fits_a_cropped_dataset(launched: Launch, database: Database) 
     (model,) = launched(dataset_id=dataset.id, topology="googlenet", crop_size=224, mirror=True)
     assert model.preprocessing_value.input_shape == (3, 224, 224)
     assert replace(model.preprocessing_value, crop_size=None).input_shape == (3, 256, 256)
+
+
+def test_a_dataset_that_is_not_built_says_what_it_will_be(database: Database) -> None:
+    upload = factories.upload(database, classes=[{"name": "a", "count": 10}, {"name": "b", "count": 20}])
+    plain = factories.dataset(database, status=Status.QUEUED, upload_id=upload.id)
+    options = {"train_percent": 100, "val_percent": 0, "test_percent": 0}
+    known = MadeOf(Place(upload.id), lists={"train": Text("a.txt")}, expected={"classes": 5, "train_count": 40})
+    listed = factories.dataset(database, status=Status.QUEUED, options=options | {"source": known.to_dict()})
+    unknown = MadeOf(Place(upload.id), databases={"train": "."})
+    lmdb = factories.dataset(database, status=Status.QUEUED, options=options | {"source": unknown.to_dict()})
+    with database.read() as session:
+        facts = [DatasetFacts.of(session.get_one(Dataset, dataset.id)) for dataset in (plain, listed, lmdb)]
+    assert [(one.classes, one.train_count, one.is_built) for one in facts] == [
+        (2, 21, False),
+        (5, 40, False),
+        (2, 0, False),
+    ]

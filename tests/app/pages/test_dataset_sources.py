@@ -128,6 +128,20 @@ def test_lists_of_an_archive_are_found_and_chosen(
     assert {name: value for name, value in again.items() if name in LISTS} == LISTS
 
 
+def test_lists_of_a_compressed_archive_are_offered_by_their_names(
+    client: Browser, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    shutil.unpack_archive(lists_zip(tmp_path / "listed.zip"), tmp_path / "in")
+    upload = uploaded(database, storage, Path(shutil.make_archive(str(tmp_path / "listed"), "gztar", tmp_path / "in")))
+    page = client.get(f"/datasets/new?upload={upload.id}").text
+    assert {name: value for name, value in chosen_in(page).items() if name in LISTS} == LISTS
+    assert "is known once the dataset is built" in page
+    assert "–" in client.get(f"/uploads/{upload.id}").text
+    assert sent(client, upload, **LISTS).status_code == 303
+    dataset = built.make(database, storage, only_dataset(database).id)
+    assert per_class(dataset) == {"train": [4, 4], "val": [1, 1], "test": [1, 1]}
+
+
 def test_lists_beside_the_archive_survive_a_refusal_and_a_clone(
     client: Browser, database: Database, storage: Storage, listed: Upload
 ) -> None:
