@@ -6,6 +6,7 @@ snapshot of a model keeps its solver state, which is as large as the weights aga
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from worker.engine.errors import EngineError
 
 WEIGHTS, SOLVER_STATE, META = "weights.safetensors", "solver_state.pt", "meta.json"
 FORMAT = 1
+_ROOM_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,19 @@ def write_snapshot(
         size_bytes = sum(_sync(path) for path in sorted(partial.iterdir()))
         _sync(partial)
         _put_in_place(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+    except Exception as error:
+        _raise_full_disk(partial, error)
         raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return size_bytes
+
+
+def _raise_full_disk(folder: Path, error: Exception) -> None:
+    """Neither safetensors, which removes its file, nor torch, which leaves it, says so by the kind of its error."""
+    is_told = os.strerror(errno.ENOSPC) in str(error)
+    if not isinstance(error, OSError) and (is_told or shutil.disk_usage(folder).free < _ROOM_BYTES):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
 
 
 def forget_older_solver_states(newest: Path) -> None:

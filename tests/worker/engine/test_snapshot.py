@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.disk import small_disk
 from worker.engine.errors import EngineError
 from worker.engine.snapshot import (
     META,
@@ -55,6 +57,19 @@ def test_a_snapshot_of_the_same_name_is_replaced(tmp_path: Path) -> None:
     assert read_weights(tmp_path / "s")["a"].tolist() == [1]
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
     assert not (tmp_path / "s" / SOLVER_STATE).exists()
+
+
+@pytest.mark.parametrize("weights_kb", [100, 3000])
+def test_a_full_disk_is_told_by_its_number_and_the_old_snapshot_stays(weights_kb: int, tmp_path: Path) -> None:
+    """Whether the weights or the solver state fill it: 100 kB of weights with 3 MB of state, or the reverse."""
+    state = {"history": torch.zeros(3000 * 256)}
+    with small_disk(tmp_path / "disk", 2000) as disk:
+        write_snapshot(disk / "s", {"a": torch.ones(1)}, STATE, DESCRIPTION)
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            write_snapshot(disk / "s", {"a": torch.zeros(weights_kb * 256)}, state, DESCRIPTION)
+        assert caught.value.errno == errno.ENOSPC
+        assert [path.name for path in disk.iterdir()] == ["s"]
+        assert read_weights(disk / "s")["a"].tolist() == [1]
 
 
 def test_a_write_that_fails_leaves_the_old_snapshot_and_no_rest(tmp_path: Path) -> None:
