@@ -23,6 +23,7 @@ from PIL import Image
 
 from app.archives import ArchiveError
 from app.preprocessing import Channels, ResizeMode
+from tests.disk import grow, small_disk
 from tests.memory import family_of, watched
 from tests.worker.datasets.pictures import file_of, gradient, noise, png_that_claims, two_classes, zip_of
 from tests.worker.datasets.protobuf import fields, floats
@@ -141,14 +142,20 @@ def test_the_same_source_and_seed_give_the_same_hash_with_any_number_of_processe
     assert one.mean == two.mean
 
 
-def test_the_archive_s_kind_order_and_wrapper_do_not_change_the_hash(tmp_path: Path) -> None:
-    archive = two_classes(tmp_path / "pets.zip")
-    with zipfile.ZipFile(archive) as source, tarfile.open(tmp_path / "pets.tar.gz", "w:gz") as target:
+def as_tar(archive: Path) -> Path:
+    """pets.tar.gz beside pets.zip: the same pictures, backwards, in one folder more."""
+    path = archive.with_suffix(".tar.gz")
+    with zipfile.ZipFile(archive) as source, tarfile.open(path, "w:gz") as target:
         for name in reversed(source.namelist()):
             entry = tarfile.TarInfo(f"pets/{name}")
             entry.size = source.getinfo(name).file_size
             target.addfile(entry, source.open(name))
-    assert make(spec_of(archive)).content_hash == make(spec_of(tmp_path / "pets.tar.gz")).content_hash
+    return path
+
+
+def test_the_archive_s_kind_order_and_wrapper_do_not_change_the_hash(tmp_path: Path) -> None:
+    archive = two_classes(tmp_path / "pets.zip")
+    assert make(spec_of(archive)).content_hash == make(spec_of(as_tar(archive))).content_hash
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "pets.tar.gz", "pets.zip"]
 
 
@@ -318,9 +325,9 @@ def test_a_killed_build_leaves_no_process_and_starts_again_with_the_same_hash(tm
             assert time.monotonic() < deadline, "a process outlived its build"
             time.sleep(0.05)
         assert len(list(tmp_path.iterdir())) == 2  # the archive and what was half-made
-    result = make(spec_of(archive, width=64, height=64))
+    result = make(spec_of(archive, width=64, height=64, processes=2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "pets.zip"]
-    undisturbed = make(spec_of(archive, width=64, height=64, out_dir=tmp_path / "other"))
+    undisturbed = make(spec_of(archive, width=64, height=64, out_dir=tmp_path / "other", processes=1))
     assert result.content_hash == undisturbed.content_hash
 
 
@@ -334,6 +341,22 @@ def test_a_full_disk_is_told_and_everything_half_made_is_removed(limit_bytes: in
     assert "DatasetError: There is no more room on the disk" in process.stdout.read()
     assert [path.name for path in tmp_path.iterdir()] == ["pets.zip"]
     assert make(spec_of(archive, width=64, height=64)).skipped_count == 0
+
+
+@pytest.mark.parametrize(("kind", "size_kb"), [("zip", 200), ("zip", 3000), ("tar.gz", 3000)])
+def test_when_there_is_room_again_the_next_build_works(kind: str, size_kb: int, tmp_path: Path) -> None:
+    """On a disk that is really full; a compressed tar fills it before the first picture is stored."""
+    archive = two_classes(tmp_path / "pets.zip", per_class=200)
+    if kind == "tar.gz":
+        archive = as_tar(archive)
+    with small_disk(tmp_path / "disk", size_kb) as disk:
+        spec = spec_of(archive, out_dir=disk / "dataset", width=64, height=64)
+        (disk / "mine").write_bytes(bytes(size_kb * 700))
+        with pytest.raises(DatasetError, match="There is no more room on the disk"):
+            make(spec)
+        assert [path.name for path in disk.iterdir()] == ["mine"]
+        grow(disk, 20_000)
+        assert make(spec).skipped_count == 0
 
 
 def test_another_live_build_of_the_same_dataset_is_left_alone(tmp_path: Path) -> None:
