@@ -24,11 +24,13 @@ from app.download_stream import Entry, stream_zip
 from app.export.caffemodel import caffemodel
 from app.export.errors import ExportError
 from app.export.model_source import model_source
+from app.export.opencv import beyond_opencv
 from app.export.pieces import Piece
 from app.export.trained_net import TrainedNet, trained_net
 from app.imaging.source import preprocess_source
 from app.solver.text import solver_text
 from app.storage import Storage
+from app.topology.errors import TopologyError
 from app.topology.writing import deploy_text, train_val_text
 from app.version import VERSION
 from app.web import ROOT, ApiError, PageNotFound, templates
@@ -84,7 +86,8 @@ def response(session: Session, storage: Storage, model: Model, wanted: str, form
     try:
         content = stream_zip(Contents(storage, model, snapshot, form).entries(), snapshot.created_at)
     except ExportError as error:
-        raise ApiError(409, "not_exportable", f"This net cannot be written for {_TITLES[form]}: {error}.") from error
+        message = f"This net cannot be written for {_TITLES[form]}: {error}. The other forms may do."
+        raise ApiError(409, "not_exportable", message) from error
     of_form = "" if form is Form.ZIP else f" {form}"
     headers = {"Content-Disposition": attachment(f"{model.name} epoch {snapshot.epoch_label}{of_form}.zip")}
     return StreamingResponse(content, media_type="application/zip", headers=headers)
@@ -117,9 +120,9 @@ class Contents:
             return None
         try:
             content = make()
-        except ExportError as error:
+        except (ExportError, TopologyError) as error:
             if self.form is not Form.ZIP:
-                raise
+                raise ExportError(str(error)) from error
             self.missing[name] = str(error)
             return None
         if isinstance(content, Path) and not content.is_file():
@@ -171,6 +174,7 @@ class Contents:
             files=[(name, text) for name, (_, text) in _FILES.items() if name in names],
             names=names,
             missing=self.missing,
+            beyond_opencv=beyond_opencv(self._net) if CAFFEMODEL in names else [],
             preprocessing=self.model.preprocessing_value,
         )
 

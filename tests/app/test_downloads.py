@@ -126,6 +126,29 @@ def test_a_form_that_the_net_cannot_take_is_refused_with_the_layer_and_left_out_
     assert "- `model.onnx`: the mean image of the dataset cannot be read" in files["README.md"].decode()
 
 
+def test_a_net_that_cannot_predict_is_sent_as_far_as_it_goes(api: TestClient, database: Database, model: Model) -> None:
+    with database.write() as session:
+        kept = session.get_one(Model, model.id)
+        kept.prototxt = LENET.replace('bottom: "pool2"', 'bottom: "label"')
+    files = unzipped(api.get(f"/api/v1/models/{model.id}/download").content)
+    assert not {"deploy.prototxt", "weights.caffemodel", "model.py", "model.onnx"} & set(files)
+    assert {"train_val.prototxt", "weights.safetensors", "labels.txt"} <= set(files)
+    assert '- `deploy.prototxt`: ip1: prediction has only the image "data"' in files["README.md"].decode()
+    answer = api.get(f"/api/v1/models/{model.id}/download", params={"format": "caffe"})
+    assert answer.status_code == 409
+
+
+def test_layers_that_opencv_takes_otherwise_than_caffe_are_named(
+    api: TestClient, database: Database, model: Model
+) -> None:
+    log = 'layer { name: "log" type: "Log" bottom: "pool2" top: "pool2" log_param { shift: 1 } }\n'
+    normalized = LENET.replace('layer {\n  name: "ip1"', log + 'layer {\n  name: "ip1"')
+    with database.write() as session:
+        session.get_one(Model, model.id).prototxt = normalized
+    notes = unzipped(api.get(f"/api/v1/models/{model.id}/download").content)["README.md"].decode()
+    assert "- log (Log): its numbers are others\n" in notes
+
+
 @pytest.mark.parametrize("form", ["caffe", "onnx", "pytorch"])
 def test_weights_of_another_net_are_told(api: TestClient, database: Database, model: Model, form: str) -> None:
     with database.write() as session:

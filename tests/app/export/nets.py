@@ -61,11 +61,6 @@ LAYERS = {
     'bottom: "data" bottom: "a" top: "p" }',
     "slice": 'layer { name: "s" type: "Slice" bottom: "data" top: "a" top: "b" slice_param { slice_point: 1 } } '
     'layer { name: "q" type: "Silence" bottom: "b" } layer { name: "p" type: "TanH" bottom: "a" top: "p" }',
-}
-
-
-# What OpenCV does not know, or computes differently.
-FOR_OURS = {
     "stochastic pooling": 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param '
     "{ pool: STOCHASTIC kernel_size: 3 stride: 2 } }",
     "stochastic global pooling": 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param '
@@ -119,7 +114,13 @@ FOR_OURS = {
     "places along an axis": CONV + 'layer { name: "p" type: "ArgMax" bottom: "c" top: "p" argmax_param { axis: 2 } }',
     "reshape with the batch": 'layer { name: "p" type: "Reshape" bottom: "data" top: "p" '
     "reshape_param { axis: 1 shape { dim: 9 dim: -1 } } }",
+    "lrn, k": 'layer { name: "p" type: "LRN" bottom: "data" top: "p" lrn_param { local_size: 3 alpha: 0.001 k: 2 } }',
 }
+# Those that OpenCV refuses, or computes otherwise than Caffe.
+BEYOND_OPENCV = (
+    "stochastic pooling", "stochastic global pooling", "rounded down", "log and exp", "threshold", "bias", "lrn, k",
+    "tile, crop", "reduction", "mean of magnitudes", "argmax", "places along an axis", "transposed", "prelu, one slope",
+)  # fmt: skip
 
 
 def deployed(text: str, shape: tuple[int, int, int], seed: int = 1) -> CompiledNet:

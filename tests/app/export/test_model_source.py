@@ -9,7 +9,7 @@ import torch
 from app.export.model_source import model_source
 from app.preprocessing import Channels, Preprocessing
 from tests.app.export.judged import generated_names, saved
-from tests.app.export.nets import FOR_OURS, deployed, layer_text, zoo_net
+from tests.app.export.nets import LAYERS, deployed, layer_text, zoo_net
 
 
 def test_the_module_can_be_trained_on_but_for_its_statistics(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_the_module_can_be_trained_on_but_for_its_statistics(tmp_path: Path) -> 
 
 def test_blobs_become_names_of_their_own(tmp_path: Path) -> None:
     preprocessing = Preprocessing(Channels.COLOR, 9, 7)
-    text = layer_text(FOR_OURS["names that are no names"])
+    text = layer_text(LAYERS["names that are no names"])
     source = model_source(saved(text, deployed(text, preprocessing.input_shape), preprocessing, tmp_path))
     assert "    a_b = torch.tanh(data)  # 'inception/1×1'\n" in source
     assert "    a_b_2 = torch.sigmoid(a_b)  # '層😀'\n" in source
