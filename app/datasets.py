@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import sources
 from app.db import Database, Dataset, FirstBatch, Job, JobKind, Model, Status, Upload, User
+from app.dropped import read_dropped, write_dropped
 from app.queue import Queue
 from app.schemas.datasets import DatasetChanges, NewDataset
 from app.sources import Chosen
@@ -206,7 +207,22 @@ def _insert(session: Session, storage: Storage, user: User, chosen: Chosen) -> t
     session.flush()
     job.path = f"/datasets/{dataset.id}"
     sources.write_texts(storage.dataset_dir(dataset.id), form)
+    _drop_as(session, storage, dataset, form.drop_as)
     return dataset, job.id
+
+
+def _drop_as(session: Session, storage: Storage, dataset: Dataset, other_id: int | None) -> None:
+    """Leaves out what another dataset has dropped, and says so in the options."""
+    if other_id is None:
+        return
+    other = session.get(Dataset, other_id)
+    if other is None:
+        raise InvalidDataset({"drop_as": "This dataset does not exist, or was deleted meanwhile."})
+    dropped = read_dropped(storage.dataset_dir(other.id))
+    if dropped:
+        write_dropped(storage.dataset_dir(dataset.id), dropped)
+        told = {"parent_id": other.id, "parent_name": other.name, "findings": [], "dropped_count": len(dropped)}
+        dataset.options = dataset.options | told
 
 
 def _hold_uploads(session: Session, chosen: Chosen) -> list[Upload]:

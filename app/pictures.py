@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from app.imaging.decode import eight_bits
 from app.preprocessing import Preprocessing, ResizeMode
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "PPM", "WEBP", "TIFF", "GIF")
@@ -50,6 +51,8 @@ def check_picture(data: bytes, preprocessing: Preprocessing) -> Facts:
 def preview(data: bytes, side: int = PREVIEW_SIDE) -> bytes:
     """The picture as PNG, upright and no larger than side × side; raises PictureError."""
     image = ImageOps.exif_transpose(_decoded(data, side, side))
+    if image.mode.startswith("I") or image.mode == "F":
+        image = eight_bits(image)
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
         image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
     image.thumbnail((side, side))

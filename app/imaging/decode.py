@@ -169,7 +169,7 @@ def _to_channels(image: Image.Image, channels: Channels) -> Image.Image:
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         image = _on_white(image)
     elif image.mode.startswith("I") or image.mode == "F":
-        image = _eight_bits(image)
+        image = eight_bits(image)
     elif image.mode not in ("L", "RGB"):  # 1, P, CMYK, YCbCr, LAB, HSV
         image = image.convert("RGB" if image.mode != "1" else "L")
     return image if image.mode == wanted else image.convert(wanted)
@@ -183,7 +183,7 @@ def _on_white(image: Image.Image) -> Image.Image:
     return white
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def eight_bits(image: Image.Image) -> Image.Image:
     """16-bit, 32-bit and float grey to 0–255: by the range of the format if it has one, else by that of the values."""
     values: NDArray[Any] = np.nan_to_num(np.asarray(image, np.float32))
     low, high = float(values.min()), float(values.max())

@@ -16,7 +16,8 @@ from app import datasets, guessing, sources
 from app.archives import ArchiveError
 from app.archives.holdings import Holdings
 from app.datasets import InvalidDataset
-from app.db import Status, Upload, User
+from app.db import Dataset, Status, Upload, User
+from app.dropped import read_dropped
 from app.errors import messages_by_field
 from app.forms import Files, Typed
 from app.pages import dataset_previews, source_form
@@ -24,7 +25,7 @@ from app.pages.dataset_previews import find_upload
 from app.schemas.datasets import ENCODINGS, FILLS, RESIZE_MODES, SPLIT_NAMES, NewDataset, Split
 from app.server_folders import folder_choices, look_into
 from app.storage import Storage
-from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, redirect, render
+from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, get_storage, redirect, render
 
 router = APIRouter(include_in_schema=False)
 MAX_UPLOADS_SHOWN = 200
@@ -48,8 +49,8 @@ DEFAULTS = {
 # The form's names and first values of NewDataset.augmentation.
 ALTERATIONS = {"copies": "0", "rotation": "0", "shift_x": "0", "shift_y": "0", "zoom_out": "100", "zoom_in": "100"}
 SPLIT_FIELDS = ("train_percent", "val_percent", "test_percent", "min_per_class", "max_per_class")
-FIELDS = ("name", "description", *DEFAULTS, "submission")
-TYPED = (*FIELDS, *ALTERATIONS, "mirror")
+FIELDS = ("name", "description", *DEFAULTS, "drop_as", "submission")
+TYPED = (*FIELDS, *ALTERATIONS, "mirror", "cloned")
 
 
 @router.get("/datasets/new")
@@ -137,6 +138,7 @@ def _wizard(
         "datasets/new.html",
         status_code=status_code,
         is_guessed=is_guessed,
+        dropped=_dropped(request, session, values.get("cloned", "")),
         preview=_preview(request, session, values, {}),
         resized=dataset_previews.resized_of(request, session, values) if is_drawn else None,
         copies=dataset_previews.copies_of(request, session, values) if is_drawn else None,
@@ -220,12 +222,23 @@ def _of_dataset(session: Session, dataset_id: str) -> dict[str, str]:
     kept |= {"mirror": "true"} if altered.get("mirror") else {}
     return DEFAULTS | ALTERATIONS | kept | {
         **source_form.values_of(dataset),
+        "cloned": str(dataset.id),
+        "drop_as": str(dataset.id),
         "name": dataset.name,
         "description": dataset.description,
         "channels": dataset.channels,
         "width": str(dataset.width),
         "height": str(dataset.height),
     }  # fmt: skip
+
+
+def _dropped(request: Request, session: Session, cloned: str) -> dict[str, Any] | None:
+    """The dataset that is cloned, with how many pictures it leaves out; None when it leaves out none."""
+    original = session.get(Dataset, int(cloned)) if cloned.isascii() and cloned.isdigit() and len(cloned) < 19 else None
+    if original is None:
+        return None
+    count = len(read_dropped(get_storage(request).dataset_dir(original.id)))
+    return {"id": original.id, "name": original.name, "count": count} if count else None
 
 
 def _as_typed(value: object) -> str:

@@ -12,7 +12,7 @@ from app.db import Dataset
 from app.made_of import Place
 from app.preprocessing import Channels, Fill, Preprocessing, ResizeMode, color_of, color_text
 from app.schemas.fields import color, decimal, lines, one_line, refusal, whole
-from app.schemas.sources import Sources, is_whole
+from app.schemas.sources import RowId, Sources, is_whole
 
 MAX_SIDE = 4096
 MAX_SEED = 2**31 - 1
@@ -142,7 +142,13 @@ class NewDataset(Sources):
     jpeg_quality: Quality = 90
     seed: Seed = 1
     augmentation: Augmentation = Augmentation()
+    drop_as: RowId | None = Field(None, description="A dataset: the pictures that it dropped are dropped here as well")
     submission: str | None = Field(None, max_length=64, description="A mark of your own: sent twice makes one dataset")
+
+    @field_validator("drop_as", mode="before")
+    @classmethod
+    def _drop_nothing(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("max_per_class", mode="before")
     @classmethod

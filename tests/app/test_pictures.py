@@ -100,3 +100,10 @@ def test_large_pictures_are_made_small_and_tiny_ones_enlarged_pixel_by_pixel() -
 def test_every_mode_can_be_shown(mode: str) -> None:
     image = Image.new("L", (200, 200), 80).convert(mode) if mode != "I;16" else Image.new("I;16", (200, 200), 80)
     assert opened(saved(image, "TIFF")).size == (200, 200)
+
+
+def test_16_bit_and_float_grey_are_shown_as_the_network_sees_them() -> None:
+    deep = (np.arange(1200).reshape(30, 40) * 54).astype(np.uint16)
+    for image in (Image.fromarray(deep), Image.fromarray(deep.astype(np.float32) / 65535)):
+        shown = opened(saved(image, "TIFF"))
+        assert (shown.getextrema()[0], shown.getextrema()[1]) == (0, 252)

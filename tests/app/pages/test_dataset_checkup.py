@@ -12,7 +12,7 @@ from app.db import Database, Dataset, Status, Upload
 from app.storage import Storage
 from tests import factories
 from tests.app import built
-from tests.app.dataset_form import datasets_in
+from tests.app.dataset_form import FORM, datasets_in
 from tests.conftest import Browser
 from tests.worker.datasets.pictures import file_of, noise, two_classes
 
@@ -182,3 +182,24 @@ def test_scripts_get_the_check_up_and_make_versions(api: TestClient, dataset: Da
     for odd in ({"split": "x", "number": 0}, {"split": "train", "number": -1}, {"split": "train", "number": 10**6}):
         assert api.post(f"{path}/versions", json={"images": [odd]}).status_code == 422
     assert api.post(f"{path}/versions", json={"findings": ["ugly"]}).status_code == 422
+
+
+def test_a_clone_leaves_out_what_its_original_does_unless_told_otherwise(
+    client: Browser, dataset: Dataset, database: Database, storage: Storage
+) -> None:
+    assert "leaves out" not in client.get(f"/datasets/new?clone={dataset.id}").text
+    client.send_form(f"/datasets/{dataset.id}/versions", drop_exact="true", keep="one", submission="1")
+    version = datasets_in(database)[-1]
+    page = client.get(f"/datasets/new?clone={version.id}").text
+    assert "Leave out the 7 pictures that “pets v2” leaves out" in page
+    values = {"upload_id": str(dataset.upload_id), "cloned": str(version.id)}
+    for mark, ticked, count in (("2", {"drop_as": str(version.id)}, 41), ("3", {}, 48)):
+        client.send_form("/datasets", **(FORM | values | ticked | {"submission": mark}))
+        clone = built.make(database, storage, datasets_in(database)[-1].id)
+        assert clone.image_count == count
+        shown = client.get(f"/datasets/{clone.id}").text
+        assert ("7 pictures: those that it is without" in shown) is bool(ticked)
+    answer = client.send_form("/datasets", **(FORM | values | {"drop_as": "999", "submission": "4"}))
+    assert (answer.status_code, "deleted meanwhile" in answer.text) == (422, True)
+    unticked = client.send_form("/datasets", **(FORM | values | {"width": "0", "submission": "5"})).text
+    assert re.search(rf'name="drop_as" value="{version.id}">', unticked)
