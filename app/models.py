@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,11 +148,6 @@ def _delete_rows(session: Session, model: Model) -> None:
     others = select(func.count(Model.id)).where(Model.sweep_id == sweep_id)
     if sweep_id is not None and session.scalar(others) == 0:
         session.execute(delete(Sweep).where(Sweep.id == sweep_id))
-
-
-def recent_predictions(session: Session, model_id: int, limit: int = 10) -> Sequence[Prediction]:
-    statement = select(Prediction).where(Prediction.model_id == model_id).order_by(Prediction.id.desc())
-    return session.scalars(statement.limit(limit)).all()
 
 
 def row_id(text: str) -> int | None:

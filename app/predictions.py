@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,18 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.db import Database, Job, JobKind, Prediction, Snapshot, User
+from app.db import Database, Job, JobKind, Noun, Prediction, Snapshot, Status, Subject, User
 from app.models import get_model
 from app.pictures import PictureError, check_picture
+from app.preprocessing import Preprocessing
+from app.pretrained import get_pretrained
 from app.queue import Queue
 from app.schemas.predictions import NewPrediction
 from app.storage import Storage
 from app.web import PageNotFound, require_owner
 
 IMAGE = "image"  # the picture as it was sent, in the prediction's folder
+WEIGHTS = "weights.safetensors"
 INPUT = "input.png"  # as the net sees it; the worker makes it
 
 
@@ -37,10 +40,35 @@ class InvalidPrediction(Exception):
 class PictureTest:
     """A picture that somebody sent, and what is asked about it."""
 
-    model_id: int
+    subject: Subject
     filename: str
     data: bytes
     form: NewPrediction
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a picture is tested on: a model with its snapshots, or a pretrained net."""
+
+    subject: Subject
+    name: str
+    preprocessing: Preprocessing
+    snapshots: Sequence[Snapshot]  # the newest first; none of a pretrained net
+    problem: str  # why nothing can be tested; empty when it can
+    is_growing: bool = False  # more snapshots may come
+
+    @property
+    def address(self) -> str:
+        return self.subject.address
+
+    @property
+    def list_address(self) -> str:
+        return f"/{self.subject.noun}"
+
+    @property
+    def kind(self) -> str:
+        """The list that it belongs to, as pages call it."""
+        return "Models" if self.subject.noun is Noun.MODELS else "Pretrained nets"
 
 
 @dataclass(frozen=True)
@@ -51,18 +79,18 @@ class PredictionPage:
 
 def create_prediction(database: Database, storage: Storage, queue: Queue, user: User, test: PictureTest) -> int:
     """The id of a new prediction, queued; raises InvalidPrediction."""
-    model_id = test.model_id
+    subject = test.subject
     with database.read() as session:
-        preprocessing = get_model(session, model_id).preprocessing_value
+        tested = tested_of(session, subject)
     try:
-        check_picture(test.data, preprocessing)
+        check_picture(test.data, tested.preprocessing)
     except PictureError as error:
         raise InvalidPrediction({"image": str(error)}) from error
-    arrived = _write_arrived(storage.model_dir(model_id) / "predictions", test.data)
+    arrived = _write_arrived(storage.predictions_dir(subject.noun, subject.id), test.data)
     try:
         with database.write() as session:
             prediction = _insert(session, user, test)
-            folder = storage.prediction_dir(model_id, prediction.id)
+            folder = folder_of(storage, prediction)
             storage.delete(folder)  # of an earlier one whose id was given again
             folder.mkdir(parents=True)
             arrived.rename(folder / IMAGE)
@@ -73,16 +101,54 @@ def create_prediction(database: Database, storage: Storage, queue: Queue, user: 
     return prediction_id
 
 
-def get_prediction(session: Session, model_id: int, prediction_id: int) -> Prediction:
+def tested_of(session: Session, subject: Subject) -> Tested:
+    """Raises PageNotFound."""
+    if subject.noun is Noun.PRETRAINED:
+        net = get_pretrained(session, subject.id)
+        return Tested(subject, net.name, net.preprocessing_value, [], _problem_with_net(net.status, net.is_complete))
+    model = get_model(session, subject.id)
+    snapshots = Snapshot.of_model(session, model.id)
+    is_active = model.status.is_active
+    missing = (
+        "A picture can be tested once the first snapshot is there, at the end of the first epoch."
+        if is_active
+        else "This model made no snapshot, so there is nothing to test."
+    )
+    return Tested(subject, model.name, model.preprocessing_value, snapshots, "" if snapshots else missing, is_active)
+
+
+def _problem_with_net(status: Status, is_complete: bool) -> str:
+    if status.is_active:
+        return "A picture can be tested once it is imported."
+    if status != Status.DONE:
+        return "It was not imported, so there is nothing to test."
+    return "" if is_complete else "The file lacks weights that prediction needs, so a picture cannot be tested."
+
+
+def folder_of(storage: Storage, prediction: Prediction) -> Path:
+    """Where the files of a prediction lie."""
+    return storage.prediction_dir(prediction.subject.noun, prediction.subject.id, prediction.id)
+
+
+def weights_of(storage: Storage, prediction: Prediction) -> Path:
+    """The file of weights that a prediction was made with."""
+    if prediction.snapshot is not None:
+        return storage.absolute(prediction.snapshot.path) / WEIGHTS
+    return storage.pretrained_dir(prediction.subject.id) / WEIGHTS
+
+
+def get_prediction(session: Session, subject: Subject, prediction_id: int) -> Prediction:
     prediction = session.get(Prediction, prediction_id)
-    if prediction is None or prediction.model_id != model_id:
+    if prediction is None or prediction.subject != subject:
         raise PageNotFound("prediction")
     return prediction
 
 
-def list_predictions(session: Session, model_id: int, after: int | None = None, limit: int = 50) -> PredictionPage:
-    """The predictions of a model, the newest first."""
-    statement = select(Prediction).where(Prediction.model_id == get_model(session, model_id).id)
+def list_predictions(session: Session, subject: Subject, after: int | None = None, limit: int = 50) -> PredictionPage:
+    """The predictions of a model or a pretrained net, the newest first."""
+    tested_of(session, subject)
+    column = Prediction.model_id if subject.noun is Noun.MODELS else Prediction.pretrained_id
+    statement = select(Prediction).where(column == subject.id)
     if after is not None:
         statement = statement.where(Prediction.id < after)
     rows = list(session.scalars(statement.order_by(Prediction.id.desc()).limit(limit + 1)))
@@ -90,16 +156,16 @@ def list_predictions(session: Session, model_id: int, after: int | None = None, 
     return PredictionPage(page, str(page[-1].id) if len(rows) > limit else None)
 
 
-def delete_prediction(database: Database, storage: Storage, user: User, model_id: int, prediction_id: int) -> None:
+def delete_prediction(database: Database, storage: Storage, user: User, subject: Subject, prediction_id: int) -> None:
     """Deletes row, job and files. A run that is under way finds its row gone and writes nothing."""
     with database.write() as session:
-        prediction = get_prediction(session, model_id, prediction_id)
+        prediction = get_prediction(session, subject, prediction_id)
         require_owner(user, prediction.user_id)
         job = prediction.job
         session.delete(prediction)
         session.flush()
         session.delete(job)
-    storage.delete(storage.prediction_dir(model_id, prediction_id))
+    storage.delete(storage.prediction_dir(subject.noun, subject.id, prediction_id))
 
 
 def activation_file(storage: Storage, prediction: Prediction, number: int) -> tuple[dict[str, Any], Path]:
@@ -107,7 +173,7 @@ def activation_file(storage: Storage, prediction: Prediction, number: int) -> tu
     if not 0 <= number < len(prediction.layers):
         raise PageNotFound("layer")
     layer: dict[str, Any] = prediction.layers[number]
-    folder = storage.prediction_dir(prediction.model_id, prediction.id).resolve()
+    folder = folder_of(storage, prediction).resolve()
     path = (folder / str(layer.get("file", ""))).resolve()
     if not path.is_relative_to(folder) or not path.is_file():
         raise PageNotFound("activation")
@@ -115,21 +181,30 @@ def activation_file(storage: Storage, prediction: Prediction, number: int) -> tu
 
 
 def _insert(session: Session, user: User, test: PictureTest) -> Prediction:
-    model, form = get_model(session, test.model_id), test.form
-    snapshot = Snapshot.find(session, model.id, form.snapshot)
-    if snapshot is None:
-        raise InvalidPrediction({"snapshot": _missing_snapshot(session, model.id, form.snapshot)})
+    tested, form = tested_of(session, test.subject), test.form
     name = _clean(test.filename)
-    job = Job.of(JobKind.PREDICT, title=f"{name} on {model.name}", user_id=user.id)
+    job = Job.of(JobKind.PREDICT, title=f"{name} on {tested.name}", user_id=user.id)
     session.add(job)
     session.flush()
-    prediction = Prediction(model_id=model.id, snapshot_id=snapshot.id, user_id=user.id, job_id=job.id, filename=name,
-                            with_layers=form.layers, top=[], layers=[])  # fmt: skip
+    prediction = Prediction(user_id=user.id, job_id=job.id, filename=name, with_layers=form.layers, top=[], layers=[])
+    if test.subject.noun is Noun.MODELS:
+        prediction.model_id, prediction.snapshot_id = test.subject.id, _snapshot_id(session, test)
+    elif tested.problem:
+        raise InvalidPrediction({"image": tested.problem})
+    else:
+        prediction.pretrained_id = test.subject.id
     session.add(prediction)
     session.flush()
-    job.path = f"/models/{model.id}/predictions/{prediction.id}"
+    job.path = prediction.address
     session.flush()
     return prediction
+
+
+def _snapshot_id(session: Session, test: PictureTest) -> int:
+    snapshot = Snapshot.find(session, test.subject.id, test.form.snapshot)
+    if snapshot is None:
+        raise InvalidPrediction({"snapshot": _missing_snapshot(session, test.subject.id, test.form.snapshot)})
+    return snapshot.id
 
 
 def _missing_snapshot(session: Session, model_id: int, wanted: str) -> str:

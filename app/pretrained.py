@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Select, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.db import Database, Job, JobKind, Model, PretrainedNet, Snapshot, Status, User
+from app.db import Database, Job, JobKind, Model, Prediction, PretrainedNet, Snapshot, Status, User
 from app.pretrained_facts import Facts, InvalidPretrained, facts_of
 from app.queue import Queue
 from app.receiving_files import ReceivedForm
@@ -206,10 +206,12 @@ def delete_pretrained(database: Database, storage: Storage, user: User, pretrain
         session.refresh(net)
         if net.status == Status.RUNNING:
             raise PretrainedBusy("It is being imported. Wait for that, or try again in a moment.")
-        job_id = net.job_id
+        prediction_jobs = session.scalars(select(Prediction.job_id).where(Prediction.pretrained_id == net.id)).all()
+        job_ids = [net.job_id, *prediction_jobs]
+        session.execute(delete(Prediction).where(Prediction.pretrained_id == net.id))
         session.delete(net)
         session.flush()
-        session.execute(delete(Job).where(Job.id == job_id))
+        session.execute(delete(Job).where(Job.id.in_(job_ids)))
     storage.delete(storage.pretrained_dir(pretrained_id))
 
 

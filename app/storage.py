@@ -69,8 +69,12 @@ class Storage:
     def snapshots_dir(self, model_id: int) -> Path:
         return self.model_dir(model_id) / "snapshots"
 
-    def prediction_dir(self, model_id: int, prediction_id: int) -> Path:
-        return self.model_dir(model_id) / "predictions" / str(prediction_id)
+    def predictions_dir(self, noun: str, subject_id: int) -> Path:
+        """Of a model or a pretrained net; `noun` is "models" or "pretrained"."""
+        return self.home / noun / str(subject_id) / "predictions"
+
+    def prediction_dir(self, noun: str, subject_id: int, prediction_id: int) -> Path:
+        return self.predictions_dir(noun, subject_id) / str(prediction_id)
 
     def pretrained_dir(self, pretrained_id: int) -> Path:
         return self.pretrained / str(pretrained_id)

@@ -19,20 +19,8 @@ from worker.outcome import Outcome, Refusal
 def predict(_settings: Settings, database: Database, storage: Storage, lease: Lease) -> Outcome:
     with database.read() as session:
         prediction = session.scalars(select(Prediction).where(Prediction.job_id == lease.job_id)).one()
-        model = prediction.model
-    folder = storage.prediction_dir(model.id, prediction.id)
-    spec = PredictSpec(
-        topology=model.prototxt,
-        preprocessing=model.preprocessing_value,
-        classes=tuple(model.dataset.classes),
-        dataset_dir=storage.dataset_dir(model.dataset_id),
-        snapshot=storage.absolute(prediction.snapshot.path),
-        image=folder / "image",
-        out_dir=folder,
-        with_layers=prediction.with_layers,
-    )
     try:
-        result = run_prediction(spec)
+        result = run_prediction(_spec(storage, prediction))
     except EngineError as error:
         raise Refusal(str(error)) from error
     with database.write() as session:
@@ -42,3 +30,28 @@ def predict(_settings: Settings, database: Database, storage: Storage, lease: Le
             row.layers = [asdict(layer) for layer in result.layers]
             Job.finish(session, lease.job_id, lease.attempt)
     return Outcome.DONE
+
+
+def _spec(storage: Storage, prediction: Prediction) -> PredictSpec:
+    subject = prediction.subject
+    folder = storage.prediction_dir(subject.noun, subject.id, prediction.id)
+    if prediction.pretrained is not None:
+        net = prediction.pretrained
+        topology, preprocessing, classes = net.prototxt, net.preprocessing_value, tuple(net.labels)
+        mean_dir = weights_dir = storage.pretrained_dir(net.id)
+    else:
+        model, snapshot = prediction.model, prediction.snapshot
+        assert model is not None
+        assert snapshot is not None
+        topology, preprocessing, classes = model.prototxt, model.preprocessing_value, tuple(model.dataset.classes)
+        mean_dir, weights_dir = storage.dataset_dir(model.dataset_id), storage.absolute(snapshot.path)
+    return PredictSpec(
+        topology=topology,
+        preprocessing=preprocessing,
+        classes=classes,
+        dataset_dir=mean_dir,
+        snapshot=weights_dir,
+        image=folder / "image",
+        out_dir=folder,
+        with_layers=prediction.with_layers,
+    )

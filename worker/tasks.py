@@ -21,7 +21,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.db import Database, Job, JobKind, Lane, Snapshot, Status, Worker
+from app.db import Database, Job, JobKind, Lane, PretrainedNet, Snapshot, Status, Worker
 from app.db.base import now
 from app.processes import die_with, end_group, end_groups
 from app.queue import TASK, make_celery, send
@@ -176,8 +176,8 @@ class LaneWorker:
         if self.lane is not Lane.PREDICT or self._is_warm:
             return
         with self.database.read() as session:
-            has_snapshot = session.scalar(select(Snapshot.id).limit(1)) is not None
-        if has_snapshot:
+            has_weights = any(session.scalar(select(kept).limit(1)) for kept in (Snapshot.id, PretrainedNet.id))
+        if has_weights:
             self._is_warm = True
             run_of(JobKind.PREDICT)
 

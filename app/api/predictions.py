@@ -12,15 +12,17 @@ from app import predictions
 from app.errors import messages_by_field
 from app.predictions import InvalidPrediction, PictureTest
 from app.schemas.predictions import NewPrediction, PredictionDetail, PredictionList, PredictionOut
+from app.tested import SubjectDep, under_both
 from app.web import ApiError, CurrentUser, DatabaseDep, ReadSession, StorageDep
 
-router = APIRouter(prefix="/api/v1/models/{model_id}/predictions", tags=["predictions"])
+endpoints = APIRouter(tags=["predictions"])
 MAX_ID = 2**63 - 1
 
 
-@router.post("", status_code=201)
+@endpoints.post("", status_code=201)
 def create(
-    request: Request, response: Response, database: DatabaseDep, storage: StorageDep, user: CurrentUser, model_id: int,
+    request: Request, response: Response, database: DatabaseDep, storage: StorageDep, user: CurrentUser,
+    subject: SubjectDep,
     image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, GIF, TIFF, WebP or PPM, at most 50 MB")],
     snapshot: Annotated[str, Form(description="last, best, or the epoch of a snapshot")] = "last",
     layers: Annotated[str, Form(description="true or false: what every layer makes of it")] = "true",
@@ -28,51 +30,54 @@ def create(
     """Queues a test of one picture. Ask for the prediction until its status is done: a fraction of a second."""
     try:
         form = NewPrediction.model_validate({"snapshot": snapshot, "layers": layers})
-        test = PictureTest(model_id, image.filename or "", image.file.read(), form)
+        test = PictureTest(subject, image.filename or "", image.file.read(), form)
         prediction_id = predictions.create_prediction(database, storage, request.app.state.queue, user, test)
     except ValidationError as error:
         raise _invalid(messages_by_field(error.errors())) from error
     except InvalidPrediction as error:
         raise _invalid(error.fields) from error
-    response.headers["Location"] = f"/api/v1/models/{model_id}/predictions/{prediction_id}"
+    response.headers["Location"] = f"/api/v1{subject.address}/predictions/{prediction_id}"
     with database.read() as session:
-        return PredictionDetail.of_one(predictions.get_prediction(session, model_id, prediction_id))
+        return PredictionDetail.of_one(predictions.get_prediction(session, subject, prediction_id))
 
 
-@router.get("")
+@endpoints.get("")
 def index(
     session: ReadSession,
-    model_id: int,
+    subject: SubjectDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: Annotated[int | None, Query(ge=1, le=MAX_ID, description="`next` of the page before")] = None,
 ) -> PredictionList:
     """The predictions of a model, the newest first, without their layers."""
-    page = predictions.list_predictions(session, model_id, after, limit)
+    page = predictions.list_predictions(session, subject, after, limit)
     return PredictionList(items=[PredictionOut.of(one) for one in page.predictions], next=page.next)
 
 
-@router.get("/{prediction_id}")
-def show(session: ReadSession, model_id: int, prediction_id: int) -> PredictionDetail:
-    return PredictionDetail.of_one(predictions.get_prediction(session, model_id, prediction_id))
+@endpoints.get("/{prediction_id}")
+def show(session: ReadSession, subject: SubjectDep, prediction_id: int) -> PredictionDetail:
+    return PredictionDetail.of_one(predictions.get_prediction(session, subject, prediction_id))
 
 
-@router.get("/{prediction_id}/activations/{number}.npy")
+@endpoints.get("/{prediction_id}/activations/{number}.npy")
 def activation(
-    session: ReadSession, storage: StorageDep, model_id: int, prediction_id: int, number: int
+    session: ReadSession, storage: StorageDep, subject: SubjectDep, prediction_id: int, number: int
 ) -> FileResponse:
     """The output of one layer, float16, in NumPy's format; `number` counts the entries of `layers` from 0."""
-    prediction = predictions.get_prediction(session, model_id, prediction_id)
+    prediction = predictions.get_prediction(session, subject, prediction_id)
     _, path = predictions.activation_file(storage, prediction, number)
     return FileResponse(path, media_type="application/octet-stream", filename=path.name)
 
 
-@router.delete("/{prediction_id}", status_code=204)
+@endpoints.delete("/{prediction_id}", status_code=204)
 def delete(
-    database: DatabaseDep, storage: StorageDep, user: CurrentUser, model_id: int, prediction_id: int
+    database: DatabaseDep, storage: StorageDep, user: CurrentUser, subject: SubjectDep, prediction_id: int
 ) -> Response:
-    predictions.delete_prediction(database, storage, user, model_id, prediction_id)
+    predictions.delete_prediction(database, storage, user, subject, prediction_id)
     return Response(status_code=204)
 
 
 def _invalid(fields: dict[str, str]) -> ApiError:
     return ApiError(422, "invalid", "Some fields do not fit: " + ", ".join(fields) + ".", fields)
+
+
+router = under_both(endpoints, prefix="/api/v1")

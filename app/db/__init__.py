@@ -7,7 +7,7 @@ from app.db.first_batch import FirstBatch
 from app.db.job import Job, JobKind, Lane
 from app.db.metric import Metric
 from app.db.model import Model, Sweep
-from app.db.prediction import Prediction
+from app.db.prediction import Noun, Prediction, Subject
 from app.db.pretrained import PretrainedNet
 from app.db.session import Database
 from app.db.snapshot import Snapshot
@@ -26,6 +26,7 @@ __all__ = [
     "Lane",
     "Metric",
     "Model",
+    "Noun",
     "Prediction",
     "PretrainedNet",
     "Record",
@@ -33,6 +34,7 @@ __all__ = [
     "Snapshot",
     "SourceUpload",
     "Status",
+    "Subject",
     "Sweep",
     "Topology",
     "Upload",

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import curves, downloads, model_facts, models
-from app.db import Dataset, Model, Snapshot, Status
+from app import curves, downloads, model_facts, models, predictions
+from app.db import Dataset, Model, Noun, Snapshot, Status, Subject
 from app.downloads import Form
 from app.errors import messages_by_field, refusal
 from app.forms import Typed
@@ -24,6 +24,7 @@ from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, Storage
 router = APIRouter(include_in_schema=False)
 router.include_router(model_wizard.router)
 LOG_LINES = 200
+RECENT = 10  # predictions
 MOST_DATASETS = 200
 
 
@@ -86,9 +87,9 @@ def summary(request: Request, session: ReadSession, model_id: int) -> HTMLRespon
 def test_form(request: Request, session: ReadSession, model_id: int) -> HTMLResponse:
     """The form that tests a picture, asked for until there is a snapshot to test it with."""
     model = models.get_model(session, model_id)
-    found = Snapshot.of_model(session, model.id)
-    response = render(request, "models/_test.html", model=model, snapshots=found, predictions=[])
-    if found or model.status.has_ended:
+    tested = predictions.tested_of(session, Subject(Noun.MODELS, model.id))
+    response = render(request, "models/_test.html", tested=tested, predictions=[])
+    if tested.snapshots or model.status.has_ended:
         response.headers["X-Live"] = "end"
     return response
 
@@ -179,6 +180,7 @@ def _show(
     request: Request, session: Session, storage: Storage, model_id: int, *, status_code: int = 200, **context: Any
 ) -> HTMLResponse:
     model = models.get_model(session, model_id)
+    subject = Subject(Noun.MODELS, model.id)
     lines, log_offset = model_facts.log_tail(storage.model_log(model.id), LOG_LINES)
     shared = _state(session, model) | {
         "chart_summary": curves.summary_of(session, model),
@@ -186,7 +188,8 @@ def _show(
         "sweep": model.sweep if model.sweep is not None and len(model.sweep.models) > 1 else None,
         "log_lines": lines,
         "log_offset": log_offset,
-        "predictions": models.recent_predictions(session, model.id),
+        "tested": predictions.tested_of(session, subject),
+        "predictions": predictions.list_predictions(session, subject, limit=RECENT).predictions,
         "solver_facts": model_facts.solver_facts(model.solver_spec),
         "input_facts": model_facts.input_facts(model.preprocessing_value)
         + model_facts.variation_facts(model.augmentation_value),

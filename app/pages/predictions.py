@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -13,18 +12,18 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 
 from app import activations, filters, layer_views, predictions
-from app.db import Prediction, Snapshot
+from app.db import Prediction, Subject
 from app.errors import messages_by_field
 from app.layer_views import LayerView
-from app.models import get_model
 from app.pictures import PictureError, preview
 from app.predictions import InvalidPrediction, PictureTest
 from app.schemas.predictions import NewPrediction
 from app.storage import Storage
+from app.tested import SubjectDep, under_both
 from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, StorageDep, redirect, render
 from app.weights_files import WeightsError
 
-router = APIRouter(prefix="/models/{model_id:int}/predictions", include_in_schema=False)
+pages = APIRouter(include_in_schema=False)
 # The address holds the moment of the prediction, so that a picture may be kept for as long as the browser likes.
 KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
 
@@ -45,76 +44,76 @@ async def sent_form(request: Request) -> SentForm:
     return SentForm(values, image.filename or "", await image.read())
 
 
-@router.get("")
-def index(request: Request, session: ReadSession, model_id: int, after: str = "") -> HTMLResponse:
-    return _index(request, session, model_id, {}, after=after)
+@pages.get("")
+def index(request: Request, session: ReadSession, subject: SubjectDep, after: str = "") -> HTMLResponse:
+    return _index(request, session, subject, {}, after=after)
 
 
-@router.post("")
+@pages.post("")
 def create(
-    request: Request, database: DatabaseDep, storage: StorageDep, user: CurrentUser, model_id: int,
+    request: Request, database: DatabaseDep, storage: StorageDep, user: CurrentUser, subject: SubjectDep,
     form: Annotated[SentForm, Depends(sent_form)],
 ) -> Response:  # fmt: skip
     try:
         wanted = NewPrediction.model_validate({"layers": "", **form.values})
         if form.data is None:
             raise InvalidPrediction({"image": "Choose a picture first."})
-        test = PictureTest(model_id, form.filename, form.data, wanted)
+        test = PictureTest(subject, form.filename, form.data, wanted)
         made = predictions.create_prediction(database, storage, request.app.state.queue, user, test)
-        return redirect(f"/models/{model_id}/predictions/{made}")
+        return redirect(f"{subject.address}/predictions/{made}")
     except ValidationError as error:
         errors = messages_by_field(error.errors())
     except InvalidPrediction as error:
         errors = error.fields
     with database.read() as session:
         refused = {"values": form.values, "errors": errors}
-        return _index(request, session, model_id, refused, status_code=422)
+        return _index(request, session, subject, refused, status_code=422)
 
 
-@router.get("/{prediction_id:int}")
+@pages.get("/{prediction_id:int}")
 def show(
-    request: Request, session: ReadSession, storage: StorageDep, model_id: int, prediction_id: int
+    request: Request, session: ReadSession, storage: StorageDep, subject: SubjectDep, prediction_id: int
 ) -> HTMLResponse:
-    prediction = predictions.get_prediction(session, model_id, prediction_id)
-    return render(request, "predictions/show.html", **_result_context(storage, prediction))
+    prediction = predictions.get_prediction(session, subject, prediction_id)
+    return render(request, "predictions/show.html", **_result_context(session, storage, prediction))
 
 
-@router.get("/{prediction_id:int}/_result")
+@pages.get("/{prediction_id:int}/_result")
 def result(
-    request: Request, session: ReadSession, storage: StorageDep, model_id: int, prediction_id: int
+    request: Request, session: ReadSession, storage: StorageDep, subject: SubjectDep, prediction_id: int
 ) -> HTMLResponse:
-    prediction = predictions.get_prediction(session, model_id, prediction_id)
-    response = render(request, "predictions/_result.html", **_result_context(storage, prediction))
+    prediction = predictions.get_prediction(session, subject, prediction_id)
+    response = render(request, "predictions/_result.html", **_result_context(session, storage, prediction))
     if prediction.status.has_ended:
         response.headers["X-Live"] = "end"
     return response
 
 
-@router.get("/{prediction_id:int}/picture.png")
-def picture(session: ReadSession, storage: StorageDep, model_id: int, prediction_id: int) -> Response:
+@pages.get("/{prediction_id:int}/picture.png")
+def picture(session: ReadSession, storage: StorageDep, subject: SubjectDep, prediction_id: int) -> Response:
     """The picture as it was sent, small enough for the page."""
-    prediction = predictions.get_prediction(session, model_id, prediction_id)
+    prediction = predictions.get_prediction(session, subject, prediction_id)
     try:
-        data = (storage.prediction_dir(model_id, prediction.id) / predictions.IMAGE).read_bytes()
+        data = (predictions.folder_of(storage, prediction) / predictions.IMAGE).read_bytes()
         return _png(preview(data))
     except (OSError, PictureError):
         raise PageNotFound("picture") from None
 
 
-@router.get("/{prediction_id:int}/input.png")
-def input_picture(session: ReadSession, storage: StorageDep, model_id: int, prediction_id: int) -> FileResponse:
+@pages.get("/{prediction_id:int}/input.png")
+def input_picture(session: ReadSession, storage: StorageDep, subject: SubjectDep, prediction_id: int) -> FileResponse:
     """The picture as the net sees it: channels, size and crop, before the mean is taken off."""
-    prediction = predictions.get_prediction(session, model_id, prediction_id)
-    path = storage.prediction_dir(model_id, prediction.id) / predictions.INPUT
+    prediction = predictions.get_prediction(session, subject, prediction_id)
+    path = predictions.folder_of(storage, prediction) / predictions.INPUT
     if not path.is_file():
         raise PageNotFound("picture")
     return FileResponse(path, media_type="image/png", headers=KEPT)
 
 
-@router.get("/{prediction_id:int}/layers/{number:int}/output.png")
-def output(session: ReadSession, storage: StorageDep, model_id: int, prediction_id: int, number: int) -> Response:
+@pages.get("/{prediction_id:int}/layers/{number:int}/output.png")
+def output(session: ReadSession, storage: StorageDep, subject: SubjectDep, prediction_id: int, number: int) -> Response:
     """What a layer made of the picture."""
-    prediction = predictions.get_prediction(session, model_id, prediction_id)
+    prediction = predictions.get_prediction(session, subject, prediction_id)
     layer, path = predictions.activation_file(storage, prediction, number)
     try:
         values = activations.load(path)
@@ -127,57 +126,60 @@ def output(session: ReadSession, storage: StorageDep, model_id: int, prediction_
     return _png(activations.png(activations.draw(values, view.scale)))
 
 
-@router.get("/{prediction_id:int}/layers/{number:int}/_weights")
+@pages.get("/{prediction_id:int}/layers/{number:int}/_weights")
 def weights(
-    request: Request, session: ReadSession, storage: StorageDep, model_id: int, prediction_id: int, number: int
+    request: Request, session: ReadSession, storage: StorageDep, subject: SubjectDep, prediction_id: int, number: int
 ) -> HTMLResponse:
     """The numbers of a layer's weights, and its filters where they can be seen."""
-    prediction, layer = _layer(session, storage, model_id, prediction_id, number)
+    prediction, layer = _layer(session, storage, subject, prediction_id, number)
     try:
-        summary = filters.summarize(_weights_file(storage, prediction), layer.name)
+        summary = filters.summarize(predictions.weights_of(storage, prediction), layer.name)
     except WeightsError:
         raise PageNotFound("layer") from None
     return render(request, "predictions/_weights.html", prediction=prediction, layer=layer, summary=summary)
 
 
-@router.get("/{prediction_id:int}/layers/{number:int}/filters.png")
+@pages.get("/{prediction_id:int}/layers/{number:int}/filters.png")
 def filter_picture(
-    session: ReadSession, storage: StorageDep, model_id: int, prediction_id: int, number: int
+    session: ReadSession, storage: StorageDep, subject: SubjectDep, prediction_id: int, number: int
 ) -> Response:
-    prediction, layer = _layer(session, storage, model_id, prediction_id, number)
+    prediction, layer = _layer(session, storage, subject, prediction_id, number)
     if layer.filters is None:
         raise PageNotFound("picture of these weights")
     try:
-        picture = filters.draw_filters(_weights_file(storage, prediction), layer.name, layer.filters)
+        picture = filters.draw_filters(predictions.weights_of(storage, prediction), layer.name, layer.filters)
     except WeightsError:
         raise PageNotFound("layer") from None
     return _png(activations.png(picture))
 
 
-@router.post("/{prediction_id:int}/delete")
+@pages.post("/{prediction_id:int}/delete")
 def delete(
-    database: DatabaseDep, storage: StorageDep, user: CurrentUser, model_id: int, prediction_id: int
+    database: DatabaseDep, storage: StorageDep, user: CurrentUser, subject: SubjectDep, prediction_id: int
 ) -> Response:
-    predictions.delete_prediction(database, storage, user, model_id, prediction_id)
-    return redirect(f"/models/{model_id}/predictions")
+    predictions.delete_prediction(database, storage, user, subject, prediction_id)
+    return redirect(f"{subject.address}/predictions")
 
 
 def _index(
-    request: Request, session: Session, model_id: int, form: dict[str, Any], *, after: str = "", status_code: int = 200
+    request: Request,
+    session: Session,
+    subject: Subject,
+    form: dict[str, Any],
+    *,
+    after: str = "",
+    status_code: int = 200,
 ) -> HTMLResponse:
     key = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
-    page = predictions.list_predictions(session, model_id, key)
-    model = get_model(session, model_id)
-    snapshots = Snapshot.of_model(session, model_id)
-    return render(request, "predictions/index.html", status_code=status_code, model=model, snapshots=snapshots,
-                  page=page, form=form)  # fmt: skip
+    page, tested = predictions.list_predictions(session, subject, key), predictions.tested_of(session, subject)
+    return render(request, "predictions/index.html", status_code=status_code, tested=tested, page=page, form=form)
 
 
-def _result_context(storage: Storage, prediction: Prediction) -> dict[str, Any]:
-    folder = storage.prediction_dir(prediction.model_id, prediction.id)
+def _result_context(session: Session, storage: Storage, prediction: Prediction) -> dict[str, Any]:
+    folder = predictions.folder_of(storage, prediction)
     return {
         "prediction": prediction,
-        "model": prediction.model,
+        "tested": predictions.tested_of(session, prediction.subject),
         "job": prediction.job,
         "layers": layer_views.view_layers(prediction.layers, _shapes(storage, prediction)),
         "has_input": (folder / predictions.INPUT).is_file(),
@@ -185,9 +187,9 @@ def _result_context(storage: Storage, prediction: Prediction) -> dict[str, Any]:
 
 
 def _layer(
-    session: Session, storage: Storage, model_id: int, prediction_id: int, number: int
+    session: Session, storage: Storage, subject: Subject, prediction_id: int, number: int
 ) -> tuple[Prediction, LayerView]:
-    prediction = predictions.get_prediction(session, model_id, prediction_id)
+    prediction = predictions.get_prediction(session, subject, prediction_id)
     views = layer_views.view_layers(prediction.layers, _shapes(storage, prediction))
     if not 0 <= number < len(views) or views[number].weights is None:
         raise PageNotFound("layer with weights")
@@ -199,14 +201,13 @@ def _shapes(storage: Storage, prediction: Prediction) -> dict[str, filters.Weigh
     if not prediction.layers:
         return {}
     try:
-        return filters.read_shapes(_weights_file(storage, prediction))
+        return filters.read_shapes(predictions.weights_of(storage, prediction))
     except WeightsError:
         return {}
 
 
-def _weights_file(storage: Storage, prediction: Prediction) -> Path:
-    return storage.absolute(prediction.snapshot.path) / "weights.safetensors"
-
-
 def _png(data: bytes) -> Response:
     return Response(data, media_type="image/png", headers=KEPT)
+
+
+router = under_both(pages, converter=":int")

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app import activations, filters, model_facts, pretrained, pretrained_download
-from app.db import PretrainedNet, Status
+from app import activations, filters, model_facts, predictions, pretrained, pretrained_download
+from app.db import Noun, PretrainedNet, Status, Subject
 from app.errors import messages_by_field, refusal
 from app.forms import Typed
 from app.models import row_id
@@ -25,6 +25,7 @@ from app.web import ApiError, CurrentUser, DatabaseDep, PageNotFound, ReadSessio
 from app.weights_files import WeightsError
 
 router = APIRouter(prefix="/pretrained", include_in_schema=False)
+RECENT = 10  # predictions
 FIELDS = tuple(NewPretrained.model_fields)
 
 
@@ -175,6 +176,7 @@ def _show(
     status_code: int = 200,
 ) -> HTMLResponse:
     net = pretrained.get_pretrained(session, pretrained_id)
+    subject = Subject(Noun.PRETRAINED, net.id)
     count, models = pretrained.used_by(session, net)
     return render(
         request,
@@ -188,6 +190,8 @@ def _show(
         used_count=count,
         models=models,
         is_done=net.status == Status.DONE,
+        tested=predictions.tested_of(session, subject),
+        predictions=predictions.list_predictions(session, subject, limit=RECENT).predictions,
     )
 
 

@@ -59,11 +59,12 @@ class LayerOut(BaseModel):
 
 class PredictionOut(BaseModel):
     id: int
-    model_id: int
+    model_id: int | None = Field(description="null for a test of a pretrained net")
+    pretrained_id: int | None = Field(description="null for a test of a model")
     status: Status
     error: str | None
     filename: str
-    snapshot: str = Field(description="Epoch of the weights")
+    snapshot: str = Field(description="Epoch of the weights; empty for a pretrained net")
     top: list[LabelProbability] = Field(description="The most probable classes, the best first; empty until it is done")
     created_at: datetime
     finished_at: datetime | None
@@ -73,10 +74,11 @@ class PredictionOut(BaseModel):
         return {
             "id": prediction.id,
             "model_id": prediction.model_id,
+            "pretrained_id": prediction.pretrained_id,
             "status": prediction.status,
             "error": prediction.job.error,
             "filename": prediction.filename,
-            "snapshot": prediction.snapshot.epoch_label,
+            "snapshot": prediction.epoch_label,
             "top": prediction.top,
             "created_at": prediction.created_at,
             "finished_at": prediction.job.finished_at,
@@ -92,7 +94,7 @@ class PredictionDetail(PredictionOut):
 
     @classmethod
     def of_one(cls, prediction: Prediction) -> PredictionDetail:
-        base = f"/api/v1/models/{prediction.model_id}/predictions/{prediction.id}/activations"
+        base = f"/api/v1{prediction.address}/activations"
         layers = [
             LayerOut(**{**layer, "activation": f"{base}/{number}.npy"})
             for number, layer in enumerate(prediction.layers)

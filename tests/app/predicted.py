@@ -65,7 +65,7 @@ def predicted(database: Database, storage: Storage, *, status: Status = Status.D
     is_done = status == Status.DONE
     given = {"top": TOP if is_done else [], "layers": layers() if is_done else [], "filename": "手書き数字.png"}
     prediction = factories.prediction(database, snapshot, status=status, **(given | values))
-    folder = storage.prediction_dir(model.id, prediction.id)
+    folder = storage.prediction_dir("models", model.id, prediction.id)
     (folder / "activations").mkdir(parents=True)
     (folder / "image").write_bytes(png_of())
     if is_done:

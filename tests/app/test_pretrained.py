@@ -22,6 +22,7 @@ from app.settings import Settings
 from app.storage import Storage
 from tests import factories
 from tests.app.pages.test_model_wizard import RESULT, fields_of
+from tests.app.predicted import png_of
 from tests.app.pretrained_nets import DEPLOY, arrays, do_import, form, safetensors
 from tests.conftest import Browser
 from tests.worker.export.caffemodels import new_caffemodel
@@ -258,3 +259,19 @@ def test_the_list_goes_on_where_it_ended(api: TestClient, database: Database) ->
     assert seen == [1, 3, 5, 2, 4]
     assert api.get("/api/v1/pretrained?sort=colour").status_code == 422
     assert np.unique(seen).size == 5
+
+
+def test_pictures_are_tested_from_its_page(client: Browser, made: Callable[..., PretrainedNet]) -> None:
+    net = made()
+    address = f"/pretrained/{net.id}/predictions"
+    page = client.get(f"/pretrained/{net.id}").text
+    assert f'action="{address}"' in page
+    assert 'name="snapshot"' not in page
+    given = {"data": {"csrf_token": client.csrf, "layers": "true"}, "files": {"image": ("手.png", png_of(12, 12))}}
+    answer = client.post(address, **given)
+    assert answer.status_code == 303
+    shown = client.get(answer.headers["location"]).text
+    assert f'<a href="/pretrained/{net.id}">Small</a>' in shown
+    assert "手.png" in client.get(address).text
+    assert client.post(address, data={"csrf_token": client.csrf}, files={"x": b""}).status_code == 422
+    assert client.send_form(f"{answer.headers['location']}/delete").headers["location"] == address

@@ -12,7 +12,7 @@ def test_prepare_makes_every_folder_and_may_be_repeated(tmp_path: Path) -> None:
     storage.prepare()
     storage.prepare()
     made = {path.name for path in storage.home.iterdir()}
-    assert made == {"uploads", "datasets", "models", "logs", "broker"}
+    assert made == {"uploads", "datasets", "models", "drafts", "pretrained", "logs", "broker"}
 
 
 def test_a_path_survives_the_way_into_a_row_and_back_also_in_a_moved_home(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_what_things_have_in_common_is_only_the_home(tmp_path: Path) -> None:
         storage.model_dir(1),
         storage.model_log(1),
         storage.snapshots_dir(1),
-        storage.prediction_dir(1, 1),
+        storage.prediction_dir("models", 1, 1),
     ]
     assert len(set(places)) == len(places)
     assert all(path.is_relative_to(tmp_path) for path in places)

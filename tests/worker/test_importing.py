@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 from safetensors.numpy import load_file
 from safetensors.numpy import save as safetensors_bytes
 
-from app.db import Database, PretrainedNet, Snapshot, Status
+from app.db import Database, Job, JobKind, Prediction, PretrainedNet, Snapshot, Status
 from app.settings import Settings
 from app.storage import Storage
 from app.topology import caffe_pb2
 from tests import factories
+from tests.app.predicted import png_of
 from tests.app.pretrained_nets import COLOR, DEPLOY, LABELS, arrays, do_import, form, named, safetensors
 from tests.worker.export.caffemodels import new_caffemodel, old_caffemodel
+from worker.lease import Lease
+from worker.run import do
 
 Import = Callable[..., PretrainedNet]
 
@@ -174,3 +179,53 @@ def test_a_snapshot_is_kept_whatever_becomes_of_its_model(
     assert weights_of(storage, net).keys() == named(arrays()).keys()
     with database.read() as session:
         assert Snapshot.last(session, model.id) is None
+
+
+def test_a_picture_is_tested_on_it_as_on_a_model(
+    api: TestClient, database: Database, settings: Settings, storage: Storage, imported: Import
+) -> None:
+    """Against NumPy: the weights that were sent, by the layers that the prototxt names."""
+    net = imported(new_caffemodel(arrays()), mean_values="33", scale="0.01")
+    picture = png_of(12, 12)
+    answer = api.post(f"/api/v1/pretrained/{net.id}/predictions", files={"image": ("a.png", picture)})
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert (made["model_id"], made["pretrained_id"], made["snapshot"]) == (None, net.id, "")
+    run_job(database, settings, storage, made["id"])
+    found = api.get(f"/api/v1/pretrained/{net.id}/predictions/{made['id']}").json()
+    assert (found["status"], found["error"]) == ("done", None)
+    pixels = (np.asarray(Image.open(io.BytesIO(picture)), np.float64) - 33) * 0.01
+    expected = probabilities(pixels)
+    assert {entry["label"]: entry["probability"] for entry in found["top"]} == pytest.approx(
+        dict(zip(("left", "middle", "right"), expected, strict=True)), abs=1e-5
+    )
+    assert [layer["name"] for layer in found["layers"]] == ["data", "conv1", "relu1", "pool1", "ip1", "prob"]
+    assert api.get(found["layers"][1]["activation"]).status_code == 200
+    assert api.get(f"/api/v1/models/{net.id}/predictions/{made['id']}").status_code == 404
+    assert api.delete(f"/api/v1/pretrained/{net.id}").status_code == 204
+    assert api.get(f"/api/v1/pretrained/{net.id}/predictions").status_code == 404
+
+
+def test_one_without_all_of_its_weights_cannot_be_tested(api: TestClient, imported: Import) -> None:
+    net = imported(new_caffemodel({"conv1": arrays()["conv1"]}))
+    answer = api.post(f"/api/v1/pretrained/{net.id}/predictions", files={"image": ("a.png", png_of(12, 12))})
+    assert answer.status_code == 422
+    assert "lacks weights that prediction needs" in answer.json()["error"]["fields"]["image"]
+
+
+def run_job(database: Database, settings: Settings, storage: Storage, prediction_id: int) -> None:
+    with database.write() as session:
+        job = Job.claim(session, session.get_one(Prediction, prediction_id).job_id, "tests", 30)
+    assert job is not None
+    do(settings, database, storage, Lease(database, job.id, job.attempt, lease_s=30, heartbeat_s=5), JobKind(job.kind))
+
+
+def probabilities(pixels: Any) -> Any:
+    """conv 3×3 → ReLU → max-pool 2/2 → inner product → softmax, in float64."""
+    (kernels, offsets), (weight, bias) = arrays()["conv1"], arrays()["ip1"]
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (3, 3))
+    maps = np.maximum(np.einsum("hwij,oij->ohw", windows, kernels[:, 0]) + offsets[:, None, None], 0)
+    pooled = maps.reshape(6, 5, 2, 5, 2).max((2, 4))
+    scores = weight.astype(np.float64) @ pooled.reshape(-1) + bias
+    exps = np.exp(scores - scores.max())
+    return exps / exps.sum()

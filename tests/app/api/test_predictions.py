@@ -40,7 +40,7 @@ def test_a_picture_is_kept_and_queued_where_no_training_is(
     assert answer.status_code == 201
     assert (made["status"], made["top"], made["layers"], made["snapshot"]) == ("queued", [], [], "2")
     assert answer.headers["Location"] == f"/api/v1/models/{model.id}/predictions/{made['id']}"
-    assert (storage.prediction_dir(model.id, made["id"]) / "image").read_bytes() == png_of()
+    assert (storage.prediction_dir("models", model.id, made["id"]) / "image").read_bytes() == png_of()
     with database.read() as session:
         job = session.get_one(Prediction, made["id"]).job
     assert (job.lane, job.status) == (Lane.PREDICT, Status.QUEUED)
@@ -117,7 +117,7 @@ def test_names_are_shown_and_never_used_as_paths(
 ) -> None:
     made = send(api, model, name=sent).json()
     assert made["filename"] == kept
-    assert [path.name for path in storage.prediction_dir(model.id, made["id"]).iterdir()] == ["image"]
+    assert [path.name for path in storage.prediction_dir("models", model.id, made["id"]).iterdir()] == ["image"]
 
 
 def test_what_came_out_is_there_when_it_is_done(api: TestClient, database: Database, storage: Storage) -> None:
