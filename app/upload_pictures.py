@@ -10,15 +10,18 @@ import math
 import os
 import tarfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
 from app.archives.contents import read_table
+from app.archives.datums import LOOKED_AT_BYTES, pictures_in
+from app.archives.entries import entry_start
 from app.archives.errors import ArchiveError
 from app.archives.extractors import extracted
 from app.archives.kind import Kind
@@ -104,8 +107,23 @@ def _spread(archive: Path, kind: Kind, count: int, top: str) -> Iterator[FoundPi
                 yield FoundPicture(table.path(row), read_picture(descriptor, *place))
             except DamagedEntry:
                 continue
+        if len(table) == 0:
+            yield from _of_databases(descriptor, table, count)
     finally:
         os.close(descriptor)
+
+
+def _of_databases(descriptor: int, table: PictureTable, count: int) -> Iterator[FoundPicture]:
+    """The first pictures of the archive's first LMDB."""
+    for database in table.databases[:1]:
+        with suppress(DamagedEntry):
+            start = entry_start(descriptor, LOOKED_AT_BYTES, *database.entry)
+            yield from _of_database(database.path, start, count)
+
+
+def _of_database(path: str, start: bytes, count: int) -> Iterator[FoundPicture]:
+    for number, data in enumerate(islice(pictures_in(start), count)):
+        yield FoundPicture(f"{path.rpartition('/')[0] or '.'}/{number:08d}", data)
 
 
 def _rows(table: PictureTable, count: int, top: str) -> list[int]:
@@ -115,14 +133,18 @@ def _rows(table: PictureTable, count: int, top: str) -> list[int]:
 
 
 def _first_of_folder(folder: Path, count: int, top: str) -> Iterator[FoundPicture]:
-    found = 0
+    found, database = 0, ""
     for visited, (name, size) in enumerate(files_below(os.fsencode(folder / top), PictureTable())):
         if found >= count or visited >= MAX_MEMBERS:
-            return
+            break
         path = top + os.fsdecode(name)
+        database = database or (path if path.rpartition("/")[2] == "data.mdb" else "")
         if size <= MAX_PICTURE_BYTES and skip_reason(path.rpartition("/")[2]) is None:
             found += 1
             yield FoundPicture(listed(path), (folder / path).read_bytes())
+    if database and not found:
+        with (folder / database).open("rb") as file:
+            yield from _of_database(listed(database), file.read(LOOKED_AT_BYTES), count)
 
 
 def _first_of_stream(archive: Path, kind: Kind, count: int, top: str) -> Iterator[FoundPicture]:

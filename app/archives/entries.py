@@ -43,14 +43,21 @@ def read_picture(descriptor: int, offset: int, packed: int, size: int, method: i
     return _unpack(raw, packed, size, method, checksum)
 
 
+def entry_start(descriptor: int, most: int, offset: int, packed: int, size: int, method: int, _checksum: int) -> bytes:
+    """Up to `most` bytes from the start of an entry, unchecked; empty when it is packed in an unusual way."""
+    start = offset if method == STORED_RAW else _data_start(descriptor, offset)
+    raw = os.pread(descriptor, min(packed, most), start)
+    if method in (STORED_RAW, STORED):
+        return raw
+    try:
+        return zlib.decompressobj(-15).decompress(raw, min(size, most)) if method == DEFLATED else b""
+    except zlib.error as error:
+        raise DamagedEntry(f"damaged in the archive ({error})") from None
+
+
 def copy_entry(descriptor: int, out: BinaryIO, offset: int, packed: int, size: int, method: int, checksum: int) -> None:
     """Writes one entry to `out` piece by piece, for files that are too large for memory; raises DamagedEntry."""
-    start = offset
-    if method != STORED_RAW:
-        header = os.pread(descriptor, _LOCAL_HEADER_BYTES, offset)
-        if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
-            raise DamagedEntry("damaged in the archive (no local header)")
-        start += _LOCAL_HEADER_BYTES + sum(struct.unpack_from("<2H", header, 26))
+    start = offset if method == STORED_RAW else _data_start(descriptor, offset)
     if method not in (STORED_RAW, STORED, DEFLATED):
         raise DamagedEntry("packed in a way that is not supported for large files")
     inflater = zlib.decompressobj(-15) if method == DEFLATED else None
@@ -72,6 +79,15 @@ def copy_entry(descriptor: int, out: BinaryIO, offset: int, packed: int, size: i
         raise DamagedEntry(f"damaged in the archive ({error})") from None
     if written != size or (method != STORED_RAW and crc != checksum):
         raise DamagedEntry("damaged in the archive (wrong size or checksum)")
+
+
+def _data_start(descriptor: int, offset: int) -> int:
+    """Where the data of a zip's entry begins, behind its local header."""
+    header = os.pread(descriptor, _LOCAL_HEADER_BYTES, offset)
+    if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
+        raise DamagedEntry("damaged in the archive (no local header)")
+    lengths: tuple[int, int] = struct.unpack_from("<2H", header, 26)
+    return offset + _LOCAL_HEADER_BYTES + sum(lengths)
 
 
 def _unpack(raw: bytes, packed: int, size: int, method: int, checksum: int) -> bytes:

@@ -17,7 +17,7 @@ from app.schemas.datasets import sources_out
 from app.storage import Storage
 from tests import factories
 from tests.app import built
-from tests.app.dataset_form import FORM, datasets_in, errors_in
+from tests.app.dataset_form import FORM, datasets_in, errors_in, values_in
 from tests.app.source_archives import folders_zip, list_of, lists_zip, lmdb_zip
 from tests.conftest import Browser
 
@@ -214,6 +214,7 @@ def test_lmdbs_of_an_archive_are_found_and_chosen(
     wanted = {"kind": "databases", "database_train": "digits_train_lmdb", "database_val": "digits_val_lmdb",
               "list_labels": "labels.txt"}  # fmt: skip
     assert {name: value for name, value in found.items() if name in wanted} == wanted
+    assert (values_in(page)["width"], values_in(page)["height"]) == ("12", "10")
     assert "is known once the dataset is built" in page
     assert sent(client, upload, **wanted, train_percent="100", test_percent="0").status_code == 303
     dataset = built.make(database, storage, only_dataset(database).id)
