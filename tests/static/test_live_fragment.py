@@ -54,6 +54,24 @@ def test_nothing_is_replaced_under_an_open_question(site: Site) -> None:
     page.get_by_text("gone").wait_for()
 
 
+def test_what_was_opened_and_chosen_stays_so(site: Site) -> None:
+    html = (
+        "<details><summary>More</summary><p>words</p></details>"
+        "<details><summary>Other</summary><p>closed</p></details>"
+        '<select id="s"><option value="last">last</option><option value="2.50">2.50</option></select>'
+    )
+    part = Part(site, html)
+    page = site.open(PAGE)
+    page.get_by_text("More").click()
+    page.locator("#s").select_option("2.50")
+    page.evaluate("document.activeElement.blur()")
+    part.html = html.replace("<option value", '<option value="new">new</option><option value', 1) + "<p>later</p>"
+    page.get_by_text("later").wait_for()
+    assert page.get_by_text("words").is_visible()
+    assert not page.get_by_text("closed").is_visible()
+    assert page.locator("#s").input_value() == "2.50"
+
+
 def test_behaviours_inside_are_connected(site: Site) -> None:
     Part(site, '<time datetime="2020-01-01T00:00:00Z" data-behavior="relative-time">then</time>')
     page = site.open(PAGE)
