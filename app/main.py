@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 
 from app import errors, live, uploads
 from app.api import dataset_images as api_dataset_images
+from app.api import dataset_previews as api_dataset_previews
 from app.api import datasets as api_datasets
 from app.api import docs as api_docs
 from app.api import first_batches as api_first_batches
@@ -49,7 +50,8 @@ from app.web import ROOT
 
 PAGES = (home, account, upload_pages, datasets, topologies, models, first_batches, sweeps, predictions, pretrained,
          jobs, patterns)  # fmt: skip
-API = (api_docs, api_health, api_tokens, api_uploads, api_datasets, api_dataset_images, api_topologies, api_models,
+API = (api_docs, api_health, api_tokens, api_uploads, api_datasets, api_dataset_images, api_dataset_previews,
+       api_topologies, api_models,
        api_first_batches, api_sweeps,
        api_predictions, api_pretrained, api_jobs)  # fmt: skip
 

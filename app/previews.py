@@ -24,6 +24,7 @@ from app.upload_pictures import FoundPicture
 MAX_SIDE = 256  # of what is drawn
 LIMITS = Limits(pixels=16_000_000, jpeg_pixels=64_000_000)  # of pictures that are decoded here
 MAX_COPIES = 6
+MOST_WITH_COPIES = 3  # pictures
 _EXACT_SIDE = 64  # up to this size a preview shows the very pixels
 _one_at_a_time = threading.Lock()
 

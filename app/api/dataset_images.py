@@ -10,7 +10,8 @@ from app import datasets
 from app.dataset_files import DatasetFiles, FilesMissing
 from app.db import Dataset, Status
 from app.lmdb_reader import media_type
-from app.schemas.datasets import ImageList, ImageOut, Split
+from app.schemas.dataset_images import ImageList, ImageOut
+from app.schemas.datasets import Split
 from app.web import ApiError, PageNotFound, ReadSession, StorageDep
 
 router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])

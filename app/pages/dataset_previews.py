@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,22 +11,16 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app import previews
-from app.archives import ArchiveError
-from app.archives.kind import Kind
-from app.archives.server_folder import allowed_folder
 from app.db import Upload
 from app.errors import messages_by_field
 from app.imaging.copies import Augmentation
-from app.made_of import list_prefixes
+from app.picture_places import PicturePlace, folder_place, prefix_beside, upload_place
 from app.schemas.datasets import RESIZE_MODES, NewDataset
-from app.server_folders import folder_version
-from app.upload_pictures import FoundPicture, unlike_pictures
 from app.web import ReadSession, get_storage, render
 
 router = APIRouter(include_in_schema=False)
 PREPROCESSING = ("channels", "width", "height", "resize_mode", "fill", "fill_color")
 ALTERATIONS = ("copies", "rotation", "shift_x", "shift_y", "zoom_out", "zoom_in", "mirror")
-FEW = 3  # pictures with altered copies
 
 
 @router.get("/datasets/new/_resized")
@@ -73,7 +65,7 @@ def copies_of(request: Request, session: Session, values: Mapping[str, str]) -> 
     if augmentation is None:
         return None
     prefix = _prefix(request, session, place, values)
-    pictures = [replace(picture, path=prefix + picture.path) for picture in place.pictures(form.within)[:FEW]]
+    pictures = place.pictures(form.within, prefix)[: previews.MOST_WITH_COPIES]
     shown = min(augmentation.copies, previews.MAX_COPIES)
     return {
         "rows": previews.copies(pictures, form.preprocessing, augmentation, form.seed),
@@ -82,40 +74,18 @@ def copies_of(request: Request, session: Session, values: Mapping[str, str]) -> 
     }
 
 
-@dataclass(frozen=True)
-class _Place:
-    """An upload, or a folder on the server, as a build names it."""
-
-    path: Path
-    name: str
-    kind: str
-    version: str
-
-    def pictures(self, within: str) -> tuple[FoundPicture, ...]:
-        """A handful of different shapes, of what lies below this folder of it."""
-        return unlike_pictures(self.path, self.kind, self.version, within=within)
-
-
-def _place(request: Request, session: Session, given: str) -> _Place | None:
+def _place(request: Request, session: Session, given: str) -> PicturePlace | None:
     """None for what is not there, or may not be used."""
     if given.startswith("/"):
-        try:
-            folder = allowed_folder(given, request.app.state.settings.data_roots)
-        except ArchiveError:
-            return None
-        return _Place(folder, given.rstrip("/") or "/", Kind.FOLDER.value, folder_version())
-    upload = find_upload(session, given)
-    if upload is None or not upload.is_ready:
-        return None
-    file = get_storage(request).upload_file(upload.id)
-    return _Place(file, upload.filename, upload.kind or "", upload.sha256 or "")
+        return folder_place(given, request.app.state.settings.data_roots)
+    return upload_place(find_upload(session, given), get_storage(request))
 
 
-def _prefix(request: Request, session: Session, main: _Place, values: Mapping[str, str]) -> str:
+def _prefix(request: Request, session: Session, main: PicturePlace, values: Mapping[str, str]) -> str:
     """What precedes the paths of the main place in lists, beside the other places of the form."""
     given = {text for name, text in values.items() if name.endswith("_upload_id")}
     others = [place for text in sorted(given) if (place := _place(request, session, text)) is not None]
-    return list_prefixes([(place.path, place.name) for place in (main, *others)])[0]
+    return prefix_beside(main, others)
 
 
 def find_upload(session: Session, upload_id: str) -> Upload | None:

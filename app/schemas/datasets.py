@@ -358,24 +358,6 @@ def _source_out(dataset: Dataset, place: Place, split: str, shown: str | None) -
     )
 
 
-class ImageOut(BaseModel):
-    """A stored picture; its file is at `…/images/{split}/{number}`."""
-
-    number: int
-    class_number: int = Field(description="Place in the dataset's `classes`")
-    source: str = Field(description="Its path in the dataset's lists")
-    width: int = Field(description="Of the original")
-    height: int
-    stored_bytes: int
-    copy_number: int = Field(description="0 for the picture itself, else which altered copy it is")
-
-
-class ImageList(BaseModel):
-    items: list[ImageOut]
-    next: str | None
-    total: int
-
-
 class DatasetList(BaseModel):
     items: list[DatasetOut]
     next: str | None = Field(description="Send it as `after` for the next page; null on the last")
