@@ -29,8 +29,10 @@ Data layers ({data}) are read for their batch size and transform; the chosen dat
 Fillers: {fillers}.
 
 `pool: STOCHASTIC` takes no pad, as in Caffe; it draws in training, and where a net predicts it gives the mean of a
-window's values weighed by themselves. The matrix of `InfogainLoss` stands in the layer, row by row
-(`blobs {{ data: 1 data: 0 … }}`), or comes as third bottom; a `source` file is refused, with its line and column.
+window's values weighed by themselves. It is meant for values that are not negative, as after a ReLU.
+
+The matrix of `InfogainLoss` stands in the layer, row by row (`blobs {{ data: 1 data: 0 … }}`), or comes as third
+bottom; a `source` file is refused, with its line and column.
 
 Every layer takes `param {{ name lr_mult decay_mult share_mode }}`, `loss_weight`, and `include` and `exclude` rules by
 phase, stage and level. Old texts (`layers {{ type: CONVOLUTION }}`, `input:` and `input_dim`, `SoftmaxLoss`,

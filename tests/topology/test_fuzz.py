@@ -131,6 +131,7 @@ STEPS = [
     'type: "Pooling" pooling_param { pool: AVE kernel_size: @b stride: @d pad: @c }',
     'type: "Pooling" pooling_param { kernel_size: @b stride: @d round_mode: FLOOR }',
     'type: "Pooling" pooling_param { pool: AVE global_pooling: true }',
+    'type: "Pooling" pooling_param { pool: STOCHASTIC kernel_size: @b stride: @d }',
     'type: "InnerProduct" inner_product_param { num_output: @a weight_filler { @f } }',
     'type: "InnerProduct" inner_product_param { num_output: @a axis: @b transpose: true bias_filler { @f } }',
     'type: "LRN" lrn_param { local_size: 3 norm_region: WITHIN_CHANNEL }',
