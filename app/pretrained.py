@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Select, and_, delete, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from app.db import Database, Job, JobKind, Model, Prediction, PretrainedNet, Snapshot, Status, User
 from app.pretrained_facts import Facts, InvalidPretrained, facts_of
@@ -60,6 +60,7 @@ class Filter:
 class PretrainedPage:
     nets: list[PretrainedNet]
     used_by: dict[int, int]  # by id: how many models started from it
+    classes: dict[int, int]  # by id: how many it tells apart
     next: str | None
 
 
@@ -161,12 +162,14 @@ def get_pretrained(session: Session, pretrained_id: int) -> PretrainedNet:
 
 def list_pretrained(session: Session, wanted: Filter) -> PretrainedPage:
     """One page of the list. Any page costs the same as the first."""
-    statement = select(PretrainedNet)
+    heavy = (PretrainedNet.labels, PretrainedNet.prototxt, PretrainedNet.layers)
+    statement = select(PretrainedNet).options(*(defer(column) for column in heavy))
     if wanted.text:
         statement = statement.where(PretrainedNet.name.icontains(wanted.text, autoescape=True))
     rows = list(session.scalars(_ordered(session, statement, wanted).limit(wanted.limit + 1)))
     page = rows[: wanted.limit]
-    return PretrainedPage(page, _uses(session, page), str(page[-1].id) if len(rows) > wanted.limit else None)
+    after = str(page[-1].id) if len(rows) > wanted.limit else None
+    return PretrainedPage(page, _uses(session, page), _class_counts(session, page), after)
 
 
 def count_pretrained(session: Session) -> dict[str, int]:
@@ -250,6 +253,12 @@ def _uses(session: Session, nets: Sequence[PretrainedNet]) -> dict[int, int]:
     by_key = {net.start_key: net.id for net in nets}
     statement = select(Model.start_from, func.count()).where(Model.start_from.in_(by_key)).group_by(Model.start_from)
     return {by_key[str(key)]: count for key, count in session.execute(statement)}
+
+
+def _class_counts(session: Session, nets: Sequence[PretrainedNet]) -> dict[int, int]:
+    counted = select(PretrainedNet.id, func.json_array_length(PretrainedNet.labels))
+    rows = session.execute(counted.where(PretrainedNet.id.in_([net.id for net in nets])))
+    return {int(number): int(count or 0) for number, count in rows}
 
 
 def _ordered(session: Session, statement: Select[Any], wanted: Filter) -> Select[Any]:

@@ -28,7 +28,7 @@ from app.topology.fine_tuning import Fate, KeptLayer, MatchedWeight, kept_layers
 from app.topology.layers import Shape
 from app.weights_files import WeightsSource
 from worker.engine.errors import EngineError
-from worker.export.sent_mean import mean_of
+from worker.export.sent_mean import SentMean, mean_of, mean_of_dataset
 from worker.export.sent_weights import SentWeights, open_caffemodel_weights, open_safetensors_weights
 from worker.export.weights_writer import write_weights
 from worker.lease import Lease
@@ -79,7 +79,7 @@ def import_pretrained(_settings: Settings, database: Database, storage: Storage,
 
 def _import(net: PretrainedNet, folder: Path, storage: Storage, lease: Lease) -> Imported:
     folder.mkdir(parents=True, exist_ok=True)
-    mean = mean_of(net.preprocessing_value, _mean_file(net, folder, storage), bool(net.origin.get("size_given")))
+    mean = _mean(net, folder, storage)
     preprocessing = mean.preprocessing
     layers = kept_layers(net.prototxt, preprocessing.input_shape, len(net.labels))
     wanted = {name: shape for layer in layers for name, shape in layer.weights.items()}
@@ -121,12 +121,13 @@ def _opened(net: PretrainedNet, folder: Path, storage: Storage, names: Sequence[
             yield sent
 
 
-def _mean_file(net: PretrainedNet, folder: Path, storage: Storage) -> Path | None:
+def _mean(net: PretrainedNet, folder: Path, storage: Storage) -> SentMean:
     if net.source is WeightsSource.SNAPSHOT:
         path = storage.dataset_dir(int(net.origin["dataset_id"])) / "mean.npy"
-    else:
-        path = folder / SENT / "mean"
-    return path if path.is_file() else None
+        return mean_of_dataset(net.preprocessing_value, path)
+    path = folder / SENT / "mean"
+    is_size_given = bool(net.origin.get("size_given"))
+    return mean_of(net.preprocessing_value, path if path.is_file() else None, is_size_given)
 
 
 def _refuse(table: Sequence[MatchedWeight], sent: Sequence[str]) -> None:

@@ -19,8 +19,9 @@ from worker.outcome import Outcome, Refusal
 def predict(_settings: Settings, database: Database, storage: Storage, lease: Lease) -> Outcome:
     with database.read() as session:
         prediction = session.scalars(select(Prediction).where(Prediction.job_id == lease.job_id)).one()
+        spec = _spec(storage, prediction)
     try:
-        result = run_prediction(_spec(storage, prediction))
+        result = run_prediction(spec)
     except EngineError as error:
         raise Refusal(str(error)) from error
     with database.write() as session:

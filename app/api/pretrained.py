@@ -92,7 +92,7 @@ def index(
     if sort.removeprefix("-") not in pretrained.ORDERS:
         raise _invalid({"sort": f"Expected one of {', '.join(pretrained.ORDERS)}, found “{sort[:40]}”."})
     page = pretrained.list_pretrained(session, Filter(q.strip(), sort, after, limit))
-    return PretrainedList(items=[PretrainedOut.of(net) for net in page.nets], next=page.next)
+    return PretrainedList(items=[PretrainedOut.of(net, page.classes[net.id]) for net in page.nets], next=page.next)
 
 
 @router.get("/{pretrained_id}", responses=refuses(404))

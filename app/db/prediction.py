@@ -61,7 +61,7 @@ class Prediction(Record):
     user: Mapped[User | None] = relationship(lazy="joined")
     model: Mapped[Model | None] = relationship(lazy="joined")
     snapshot: Mapped[Snapshot | None] = relationship(lazy="joined")
-    pretrained: Mapped[PretrainedNet | None] = relationship(lazy="joined")
+    pretrained: Mapped[PretrainedNet | None] = relationship()
     job: Mapped[Job] = relationship(lazy="joined")
 
     @property

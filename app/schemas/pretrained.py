@@ -127,7 +127,7 @@ class PretrainedOut(BaseModel):
     created_at: datetime
 
     @classmethod
-    def fields_of(cls, net: PretrainedNet) -> dict[str, Any]:
+    def fields_of(cls, net: PretrainedNet, classes: int) -> dict[str, Any]:
         return {
             "id": net.id,
             "name": net.name,
@@ -137,7 +137,7 @@ class PretrainedOut(BaseModel):
             "source": str(net.source),
             "origin": net.origin_title,
             "topology": net.topology_name,
-            "classes": len(net.labels),
+            "classes": classes,
             "parameters": net.parameters,
             "size_bytes": net.size_bytes,
             "sha256": net.sha256,
@@ -147,8 +147,8 @@ class PretrainedOut(BaseModel):
         }
 
     @classmethod
-    def of(cls, net: PretrainedNet) -> PretrainedOut:
-        return cls(**cls.fields_of(net))
+    def of(cls, net: PretrainedNet, classes: int) -> PretrainedOut:
+        return cls(**cls.fields_of(net, classes))
 
 
 class PretrainedDetail(PretrainedOut):
@@ -164,7 +164,7 @@ class PretrainedDetail(PretrainedOut):
     @classmethod
     def of_one(cls, net: PretrainedNet, used_by: int) -> PretrainedDetail:
         return cls(
-            **cls.fields_of(net),
+            **cls.fields_of(net, net.class_count),
             labels=net.labels,
             preprocessing=net.preprocessing,
             layers=net.layers,

@@ -157,6 +157,34 @@ def test_a_net_for_rgb_is_turned_round(imported: Import, storage: Storage) -> No
     assert "trained on RGB" in net.remarks[0]
 
 
+@pytest.mark.parametrize(
+    ("mean", "values", "expected"),
+    [("none", [], ()), ("pixel", [33.0], (33.0,)), ("pixel", [], (4.0,)), ("image", [], ())],
+)
+def test_a_kept_snapshot_subtracts_what_its_model_did(
+    api: TestClient,
+    database: Database,
+    settings: Settings,
+    storage: Storage,
+    mean: str,
+    values: list[float],
+    expected: Any,
+) -> None:
+    preprocessing = {"channels": "gray", "width": 12, "height": 12, "mean": mean, "mean_values": values}
+    model = factories.model(database, prototxt=DEPLOY, preprocessing=preprocessing)
+    folder = storage.snapshots_dir(model.id) / "epoch-0001"
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(safetensors())
+    factories.snapshot(database, model, path=storage.relative(folder))
+    storage.dataset_dir(model.dataset_id).mkdir(parents=True)
+    np.save(storage.dataset_dir(model.dataset_id) / "mean.npy", np.full((1, 12, 12), 4, np.float32))
+    answer = api.post("/api/v1/pretrained/from-snapshot", json={"model_id": model.id})
+    net = do_import(database, settings, storage, answer.json()["id"])
+    assert net.status == Status.DONE, net.job.error
+    assert (net.preprocessing_value.mean, net.preprocessing_value.mean_values) == (mean, expected)
+    assert (storage.pretrained_dir(net.id) / "mean.npy").exists() == (mean == "image")
+
+
 def test_a_snapshot_is_kept_whatever_becomes_of_its_model(
     api: TestClient, database: Database, settings: Settings, storage: Storage
 ) -> None:

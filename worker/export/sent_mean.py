@@ -44,12 +44,26 @@ def mean_of(preprocessing: Preprocessing, path: Path | None, is_size_given: bool
         preprocessing = replace(preprocessing, width=width, height=height, crop_size=crop)
     if (height, width) == (preprocessing.height, preprocessing.width):
         return SentMean(replace(preprocessing, mean=MeanMode.IMAGE, mean_values=()), image)
-    values = tuple(round(float(value), 4) for value in image.mean((1, 2), dtype=np.float64))
+    values = _per_channel(image)
     remark = (
         f"The mean image is {width} × {height}, images are {preprocessing.width} × {preprocessing.height}: "
         "its mean per channel is subtracted."
     )
     return SentMean(replace(preprocessing, mean=MeanMode.PIXEL, mean_values=values), None, [remark])
+
+
+def mean_of_dataset(preprocessing: Preprocessing, path: Path) -> SentMean:
+    """What a model of ours subtracts, which may be nothing, or the mean per channel, of its dataset's mean image."""
+    if preprocessing.mean is MeanMode.NONE or preprocessing.mean_values:
+        return SentMean(preprocessing)
+    image = _read(path)
+    if preprocessing.mean is MeanMode.IMAGE:
+        return SentMean(preprocessing, image)
+    return SentMean(replace(preprocessing, mean_values=_per_channel(image)))
+
+
+def _per_channel(image: MeanImage) -> tuple[float, ...]:
+    return tuple(round(float(value), 4) for value in image.mean((1, 2), dtype=np.float64))
 
 
 def _read(path: Path) -> MeanImage:
