@@ -7,7 +7,6 @@ stopped leaves no dataset, and starts again from the beginning with the same res
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,12 +23,13 @@ from worker.datasets.checkup import check_up
 from worker.datasets.errors import BuildStopped, DatasetError
 from worker.datasets.listing import Listing, open_listing, without_small_classes
 from worker.datasets.mean import channel_means, mean_image, write_mean
+from worker.datasets.processes import Processes
 from worker.datasets.progress import Reporter
 from worker.datasets.spec import BuildProgress, BuildResult, BuildSpec, Source, SplitCounts
 from worker.datasets.split import divide, with_copies, without
 from worker.datasets.split_writer import SkippedFile
 from worker.datasets.workplace import MANIFEST, workplace
-from worker.datasets.writing import write_splits
+from worker.datasets.writing import PREPARATION, Plan, write_splits
 
 __all__ = [
     "BuildProgress",
@@ -49,13 +49,16 @@ def build(
     spec: BuildSpec, on_progress: Callable[[BuildProgress], None], should_stop: Callable[[], bool]
 ) -> BuildResult:
     """Makes the dataset of `spec` in its `out_dir`; raises DatasetError, or BuildStopped when asked to stop."""
-    started = time.monotonic()
     _check(spec)
     reporter = Reporter(on_progress, should_stop)
     reporter.phase("scanning", 0)
     try:
-        with workplace(spec.out_dir) as folder, open_listing(spec, folder) as listing:
-            return _build_in(folder, spec, listing, reporter, started)
+        with (
+            workplace(spec.out_dir) as folder,
+            Processes(max(1, spec.processes), PREPARATION) as processes,  # they start up while the sources are read
+            open_listing(spec, folder) as listing,
+        ):
+            return _build_in(folder, spec, listing, processes, reporter)
     except ArchiveError as error:
         raise DatasetError(str(error)) from error
 
@@ -78,7 +81,7 @@ def _check(spec: BuildSpec) -> None:
         raise DatasetError(f"Width and height must be 1 to {MAX_SIDE:,} pixels; found {spec.width} × {spec.height}.")
 
 
-def _build_in(folder: Path, spec: BuildSpec, listing: Listing, reporter: Reporter, started: float) -> BuildResult:
+def _build_in(folder: Path, spec: BuildSpec, listing: Listing, processes: Processes, reporter: Reporter) -> BuildResult:
     listing = without_small_classes(listing, spec.min_per_class)
     classes = listing.classes
     division = with_copies(without(listing, divide(listing, spec), spec.drop), spec)
@@ -87,7 +90,7 @@ def _build_in(folder: Path, spec: BuildSpec, listing: Listing, reporter: Reporte
         skipped = SkippedFile(file)
         for source, reason in listing.left_out:
             skipped.add(source, reason)
-        splits, digest, pixel_sum = write_splits(folder, spec, listing, division, skipped, reporter)
+        splits, digest, pixel_sum = write_splits(folder, Plan(spec, listing, division, processes), skipped, reporter)
     _refuse_empty_classes(classes, splits, skipped)
     reporter.phase("mean", 1)
     mean = mean_image(pixel_sum, splits["train"].count)
@@ -97,7 +100,7 @@ def _build_in(folder: Path, spec: BuildSpec, listing: Listing, reporter: Reporte
     write_checkup(folder, replace(checkup, small_classes=listing.small_classes, notes=dict(skipped.notes)))
     (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
     result = BuildResult(classes, splits, skipped.count, digest, channel_means(mean), listing.unknown_classes)
-    manifest = _manifest(spec, listing, result, skipped, time.monotonic() - started)
+    manifest = _manifest(spec, listing, result, skipped, reporter.elapsed_s)
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     return result
 

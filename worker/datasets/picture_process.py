@@ -1,4 +1,6 @@
-"""The process that decodes and encodes pictures: `python -m worker.datasets.picture_process PARENT_PID`.
+"""The process that decodes and encodes pictures: `python -m worker.datasets.picture_process PARENT_PID MODULE`.
+
+It imports MODULE, if any, while its parent still finds out what there is to do.
 
 Reads one pickled job and then tasks from stdin, and writes pickled replies to stdout; both come from its own parent
 (`processes.py`) and nobody else. Its memory is limited, and it ends when its parent does.
@@ -13,6 +15,7 @@ import resource
 import signal
 import sys
 import warnings
+from importlib import import_module
 
 _MEMORY_BYTES = 2 * 1024**3
 _PR_SET_PDEATHSIG = 1
@@ -25,6 +28,8 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a C library prints must not end up between the replies
     tasks = sys.stdin.buffer
+    if sys.argv[2]:
+        import_module(sys.argv[2])
     job = pickle.load(tasks)
     warnings.simplefilter("ignore")  # Pillow warns about odd metadata; what matters is raised
     while True:

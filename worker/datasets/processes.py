@@ -53,9 +53,15 @@ class _Died(Exception):
 class _Process:
     """One process and its two pipes; started again after it died."""
 
-    def __init__(self, job: object) -> None:
-        self._job = pickle.dumps(job, protocol=5)
+    def __init__(self, preparation: str = "") -> None:
+        self._preparation = preparation
+        self._job = b""
         self._start()
+
+    def give(self, job: bytes) -> None:
+        """What it will do, pickled; it has begun to start up before."""
+        self._job = job
+        self._send_job()
 
     def call(self, task: object, time_limit_s: float) -> object:
         try:
@@ -88,7 +94,7 @@ class _Process:
 
     def _start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "worker.datasets.picture_process", str(os.getpid())],
+            [sys.executable, "-m", "worker.datasets.picture_process", str(os.getpid()), self._preparation],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_ROOT,
@@ -96,22 +102,47 @@ class _Process:
         )
         self._stdin = cast(BinaryIO, self._process.stdin)
         self._stdout = cast(BinaryIO, self._process.stdout)
+        self._send_job()
+
+    def _send_job(self) -> None:
         with suppress(BrokenPipeError):  # the next call says so
             self._stdin.write(self._job)
             self._stdin.flush()
 
 
-class Pool(Generic[T, R]):
-    """`count` processes doing one job."""
+class Processes:
+    """Processes that start up, and import the module `preparation`, before anybody knows their job.
 
-    def __init__(self, job: Job[T, R], count: int) -> None:
+    Those that nobody took end with the block.
+    """
+
+    def __init__(self, count: int, preparation: str = "") -> None:
+        self._free = [_Process(preparation) for _ in range(count)]
+
+    def take(self) -> list[_Process]:
+        taken, self._free = self._free, []
+        return taken
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.take():
+            process.end(kill=True)
+
+
+class Pool(Generic[T, R]):
+    """Processes doing one job."""
+
+    def __init__(self, job: Job[T, R], processes: list[_Process]) -> None:
         self._job = job
-        self._count = count
+        self._processes, self._count = processes, len(processes)
         self._idle: SimpleQueue[_Process] = SimpleQueue()
-        self._processes = [_Process(job) for _ in range(count)]
-        for process in self._processes:
+        pickled = pickle.dumps(job, protocol=5)
+        for process in processes:
+            process.give(pickled)
             self._idle.put(process)
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="pictures")
+        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="pictures")
 
     def replies(self, tasks: Iterable[T]) -> Iterator[R]:
         """The reply of each task, in the order of the tasks; only a few tasks are taken ahead."""
@@ -149,9 +180,9 @@ class Pool(Generic[T, R]):
 
 
 @contextmanager
-def pool(job: Job[T, R], count: int) -> Iterator[Callable[[Iterable[T]], Iterator[R]]]:
-    """A function that sends tasks through `count` processes; they are ended on the way out."""
-    processes: Pool[T, R] = Pool(job, count)
+def pool(job: Job[T, R], started: Processes | int) -> Iterator[Callable[[Iterable[T]], Iterator[R]]]:
+    """A function that sends tasks through processes, so many or those already started; they end on the way out."""
+    processes: Pool[T, R] = Pool(job, (Processes(started) if isinstance(started, int) else started).take())
     finished = False
     try:
         yield processes.replies

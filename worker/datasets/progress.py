@@ -17,6 +17,11 @@ class Reporter:
         self._phase: Phase = "scanning"
         self._done = self._total = 0
         self._reported_at = 0.0
+        self._started_at = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started_at
 
     def phase(self, phase: Phase, total: int) -> None:
         self._phase, self._done, self._total = phase, 0, total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,31 +13,38 @@ from numpy.typing import NDArray
 from worker.datasets.class_means import ClassMeans, small_side
 from worker.datasets.encoding_job import EncodingJob, EncodingTask
 from worker.datasets.listing import Listing
-from worker.datasets.processes import pool
+from worker.datasets.processes import Processes, pool
 from worker.datasets.progress import Reporter
 from worker.datasets.spec import BuildSpec, SplitCounts
 from worker.datasets.split import Order
 from worker.datasets.split_writer import SkippedFile, SplitWriter
 
+PREPARATION = EncodingJob.__module__  # what a process imports before it knows its job
 _TASK_PICTURES = 256
 _TASK_BYTES = 4 * 1024 * 1024
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is written: pictures of `listing` in the order of `division`, by processes that are starting up."""
+
+    spec: BuildSpec
+    listing: Listing
+    division: dict[str, Order]
+    processes: Processes
+
+
 def write_splits(
-    folder: Path,
-    spec: BuildSpec,
-    listing: Listing,
-    division: dict[str, Order],
-    skipped: SkippedFile,
-    reporter: Reporter,
+    folder: Path, plan: Plan, skipped: SkippedFile, reporter: Reporter
 ) -> tuple[dict[str, SplitCounts], str, NDArray[np.uint64]]:
     """The counts of every split, the content hash and the sum of the training pictures, (H, W) or (H, W, 3) RGB."""
+    spec, listing = plan.spec, plan.listing
     splits: dict[str, SplitCounts] = {}
     digest = hashlib.sha256(f"{spec.channels} {spec.width}×{spec.height} {spec.encoding}\n".encode())
     pixel_sum = np.zeros((spec.height, spec.width) if spec.channels.number == 1 else (spec.height, spec.width, 3), "u8")
     class_means = ClassMeans(len(listing.classes))
-    with pool(_job(spec, listing), max(1, spec.processes)) as replies:
-        for split, order in division.items():
+    with pool(_job(spec, listing), plan.processes) as replies:
+        for split, order in plan.division.items():
             parts = list(_parts(listing, order))
             tasks = (_task(listing, part, spec.seed, split == "train") for part in parts)
             with SplitWriter(folder, split, listing, skipped) as writer:
