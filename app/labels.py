@@ -36,15 +36,21 @@ def count_lists(
     known = read_names(names) if isinstance(names, bytes) else names
     found = {label for counts in labels.values() for label in counts}
     name_of = _names(found, known)
-    by_split = {
-        split: {name_of[label]: count for label, count in counts.items() if label in name_of}
-        for split, counts in labels.items()
-    }
+    by_split = {split: _by_name(counts, name_of) for split, counts in labels.items()}
     unknown = {
         split: left for split, counts in labels.items()
         if (left := {label: count for label, count in counts.items() if label not in name_of})
     }  # fmt: skip
-    return Labels(list(name_of.values()), by_split, unknown)
+    return Labels(list(dict.fromkeys(name_of.values())), by_split, unknown)
+
+
+def _by_name(counts: Mapping[str, int], name_of: Mapping[str, str]) -> dict[str, int]:
+    """Labels that are one number, such as 1 and 01, are one class."""
+    found: dict[str, int] = {}
+    for label, count in counts.items():
+        if label in name_of:
+            found[name_of[label]] = found.get(name_of[label], 0) + count
+    return found
 
 
 def _names(found: set[str], names: list[str] | None) -> dict[str, str]:

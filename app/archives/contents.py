@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from app.archives.holdings import MAX_COUNTED_BYTES, FoundList, FoundText, Holdi
 from app.archives.kind import Kind, archive_kind
 from app.archives.limits import BOMB_TOTAL_BYTES, BOMB_TOTAL_RATIO, MAX_CLASSES
 from app.archives.lists import MAX_LIST_BYTES
-from app.archives.paths import NESTED_ARCHIVE, SYSTEM_FILE
+from app.archives.paths import NESTED_ARCHIVE, SYSTEM_FILE, skip_reason
 from app.archives.server_folder import read_folder
 from app.archives.streams import Unpacked, decompressed
 from app.archives.table import OtherEntry, PictureTable
@@ -75,7 +76,15 @@ def inspect(path: Path, filename: str, within: str = "") -> Contents:
     table = read_table(path, kind)
     holdings = holdings_in(path, kind, table)
     contents, _ = describe(kind, table, within, tuple(found.path for found in holdings.lists))
-    return replace(contents, holdings=holdings)
+    return replace(contents, holdings=holdings, skipped=_without_found(contents.skipped, holdings))
+
+
+def _without_found(skipped: dict[str, int], holdings: Holdings) -> dict[str, int]:
+    """What is passed over, less the lists and LMDBs, which are no pictures but of use."""
+    left = Counter(skipped)
+    left.subtract(skip_reason(found.path.rpartition("/")[2]) or "" for found in holdings.lists)
+    left.subtract(skip_reason("data.mdb") or "" for _ in holdings.databases)
+    return {reason: count for reason, count in left.items() if count > 0}
 
 
 def holdings_in(path: Path, kind: Kind, table: PictureTable) -> Holdings:

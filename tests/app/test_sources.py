@@ -85,6 +85,7 @@ def test_an_upload_from_before_its_contents_were_kept_is_left_to_the_build(datab
         (b"a.png dog\nb.png cat\n", None, ["cat", "dog"], {}),
         (b"a.png dog\nb.png cat\nc.png cow\n", b"dog\ncat\n", ["dog", "cat"], {"train": {"cow": 1}}),
         (b"a.png 0\nb.png 2\nc.png 3\n", ["x", "y", "z"], ["x", "z"], {"train": {"3": 1}}),
+        (b"a.png 0\nb.png 01\nc.png 1\n", ["x", "y"], ["x", "y"], {}),
     ],
 )
 def test_classes_of_lists_are_those_of_the_build(
