@@ -69,6 +69,7 @@ def copies_of(request: Request, session: Session, values: Mapping[str, str]) -> 
     shown = min(augmentation.copies, previews.MAX_COPIES)
     return {
         "rows": previews.copies(pictures, form.preprocessing, augmentation, form.seed),
+        "size": previews.drawn_size(form.preprocessing),
         "columns": [str(copy) for copy in range(1, shown + 1)],
         "left_out": augmentation.copies - shown,
     }
