@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from sqlalchemy.orm import Session, defer
 from app.db import Database, Job, JobKind, Model, Prediction, PretrainedNet, Snapshot, Status, User
 from app.pretrained_facts import Facts, InvalidPretrained, facts_of
 from app.queue import Queue
-from app.receiving_files import ReceivedForm
+from app.receiving_files import ReceivedFile, ReceivedForm
 from app.schemas.pretrained import FromSnapshot, NewPretrained, PretrainedChanges
 from app.settings import Settings
 from app.starting import models_that_wait_for, needed_by
@@ -32,6 +34,7 @@ SENT = "sent"
 MOST_TEXT_BYTES = 4_000_000  # of a prototxt or labels
 MOST_MEAN_BYTES = 300_000_000
 FORGOTTEN_AFTER_S = 86_400
+KEPT = re.compile(r"[0-9a-f]{32}")
 ORDERS: dict[str, Any] = {
     "created": PretrainedNet.id,
     "name": PretrainedNet.name,
@@ -82,9 +85,66 @@ def incoming_folder(storage: Storage) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def keep_files(storage: Storage, received: ReceivedForm, errors: Mapping[str, str]) -> dict[str, str]:
+    """Keeps files that are all right while the rest of the form is mended; what it sends to have them back."""
+    if "weights" in errors or "weights" not in received.files:
+        return {}
+    weights = received.files["weights"]
+    token = secrets.token_hex(16)
+    weights.path.parent.rename(storage.pretrained / f".kept-{token}")
+    return {"kept": token, "kept_name": _shown(weights.filename)}
+
+
+def take_kept(storage: Storage, received: ReceivedForm, folder: Path) -> None:
+    """The files that were kept, unless others are sent in their place."""
+    token = received.texts.pop("kept", "")
+    filename = received.texts.pop("kept_name", "")
+    kept = storage.pretrained / f".kept-{token}"
+    if not KEPT.fullmatch(token) or "weights" in received.files or not kept.is_dir():
+        return
+    for name in ("weights", "mean"):
+        if (kept / name).is_file() and name not in received.files:
+            (kept / name).rename(folder / name)
+            received.files[name] = ReceivedFile(filename if name == "weights" else name, folder / name)
+    shutil.rmtree(kept, ignore_errors=True)
+
+
+def take_failed(database: Database, storage: Storage, user: User, received: ReceivedForm, folder: Path) -> int | None:
+    """The files of a net whose import failed, to be tried with other choices, unless others are sent; its id."""
+    text = received.texts.pop("again", "")
+    if "weights" in received.files or not (text.isascii() and text.isdigit() and len(text) < 19):
+        return None
+    with database.read() as session:
+        net = get_pretrained(session, int(text))
+    require_owner(user, net.user_id)
+    sent = storage.pretrained_dir(net.id) / SENT
+    if net.status != Status.FAILED or not (sent / "weights").is_file():
+        return None
+    for name in ("weights", "mean"):
+        if (sent / name).is_file() and name not in received.files:
+            os.link(sent / name, folder / name)  # the same home, so the same file system
+            received.files[name] = ReceivedFile(net.origin_title if name == "weights" else name, folder / name)
+    return net.id
+
+
+def form_values(net: PretrainedNet) -> dict[str, str]:
+    """What was typed for a net, as far as its row knows it."""
+    known, is_rgb = net.preprocessing_value, net.origin.get("channel_order") == "rgb"
+    means = known.mean_values[::-1] if is_rgb else known.mean_values
+    values = {
+        "name": net.name, "notes": net.notes, "prototxt": net.prototxt, "labels": "\n".join(net.labels),
+        "channels": str(known.channels), "channel_order": "rgb" if is_rgb else "bgr",
+        "resize_mode": str(known.resize_mode), "mean_values": ", ".join(f"{value:g}" for value in means),
+        "scale": f"{known.scale:.12g}",
+    }  # fmt: skip
+    if net.origin.get("size_given"):  # else the prototxt says it, or the mean image
+        values |= {"width": str(known.width), "height": str(known.height), "crop_size": str(known.crop_size or "")}
+    return values
+
+
 def forget_incoming(storage: Storage) -> None:
-    """Clears away what a server that was killed had begun to receive."""
-    for folder in storage.pretrained.glob(".incoming-*"):
+    """Clears away what a server that was killed had begun to receive, and what nobody came back for."""
+    for folder in (*storage.pretrained.glob(".incoming-*"), *storage.pretrained.glob(".kept-*")):
         if folder.stat().st_mtime < time.time() - FORGOTTEN_AFTER_S:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -102,19 +162,15 @@ def create_pretrained(
     database: Database, storage: Storage, queue: Queue, user: User, form: NewPretrained, received: ReceivedForm
 ) -> int:
     """The id of the new pretrained net, whose import is queued. Raises InvalidPretrained."""
-    problems: dict[str, str] = {}
+    problems = weights_problems(received)
     facts: Facts | None = None
-    source = WeightsSource.SAFETENSORS
-    try:
-        source = _source_of(received)
-    except WeightsError as error:
-        problems["weights"] = str(error)
     try:
         facts = facts_of(form)
     except InvalidPretrained as error:
         problems |= error.fields
     if problems or facts is None:
         raise InvalidPretrained(problems)
+    source = _source_of(received)
     weights = received.files["weights"]
     net = PretrainedNet(
         user_id=user.id, name=form.name, notes=form.notes, source=source, topology_name=facts.topology_name,
@@ -123,6 +179,15 @@ def create_pretrained(
                 "size_given": form.width is not None or form.height is not None},
     )  # fmt: skip
     return _insert(database, storage, queue, net, weights.path.parent)
+
+
+def weights_problems(received: ReceivedForm) -> dict[str, str]:
+    """What is wrong with the file of weights, as far as its bytes and its header say."""
+    try:
+        _source_of(received)
+    except WeightsError as error:
+        return {"weights": str(error)}
+    return {}
 
 
 def add_snapshot(database: Database, storage: Storage, queue: Queue, user: User, form: FromSnapshot) -> int:

@@ -10,16 +10,17 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import State
 
 from app import activations, filters, model_facts, predictions, pretrained, pretrained_download
-from app.db import Noun, PretrainedNet, Status, Subject
+from app.db import Noun, PretrainedNet, Status, Subject, User
 from app.errors import messages_by_field, refusal
 from app.forms import Typed
 from app.models import row_id
 from app.preprocessing import ResizeMode
 from app.pretrained import Filter, PretrainedBusy
 from app.pretrained_facts import InvalidPretrained
-from app.receiving_files import receive_files
+from app.receiving_files import ReceivedForm, receive_files
 from app.schemas.pretrained import FromSnapshot, NewPretrained, PretrainedChanges
 from app.web import ApiError, CurrentUser, DatabaseDep, PageNotFound, ReadSession, StorageDep, redirect, render
 from app.weights_files import WeightsError
@@ -53,8 +54,14 @@ def table(request: Request, session: ReadSession, wanted: Wanted) -> HTMLRespons
 
 
 @router.get("/new")
-def new(request: Request) -> HTMLResponse:
-    return _form(request, {"values": {}, "errors": {}})
+def new(request: Request, session: ReadSession, again: str = "") -> HTMLResponse:
+    """Empty, or with what was typed for a net whose import failed."""
+    number = row_id(again)
+    if number is None:
+        return _form(request, {"values": {}, "errors": {}})
+    net = pretrained.get_pretrained(session, number)
+    values = pretrained.form_values(net) | {"again": str(net.id), "kept_name": net.origin_title}
+    return _form(request, {"values": values, "errors": {}})
 
 
 @router.post("")
@@ -64,19 +71,33 @@ async def create(request: Request, user: CurrentUser) -> Response:
     try:
         with pretrained.incoming_folder(state.storage) as folder:
             received = await receive_files(request, folder, pretrained.limits(state.settings))
-            texts = pretrained.texts_of(received)
-            form = NewPretrained.model_validate({name: texts[name] for name in FIELDS if name in texts})
-            made = await run_in_threadpool(
-                pretrained.create_pretrained, state.database, state.storage, state.queue, user, form, received
+            pretrained.take_kept(state.storage, received, folder)
+            failed = await run_in_threadpool(
+                pretrained.take_failed, state.database, state.storage, user, received, folder
             )
-            return redirect(f"/pretrained/{made}")
-    except ValidationError as error:
-        errors, status_code = messages_by_field(error.errors()), 422
-    except InvalidPretrained as error:
-        errors, status_code = error.fields, 422
+            texts = pretrained.texts_of(received)
+            made, errors = await run_in_threadpool(_create, state, user, texts, received)
+            if not errors and failed is not None:
+                await run_in_threadpool(pretrained.delete_pretrained, state.database, state.storage, user, failed)
+            if not errors:
+                return redirect(f"/pretrained/{made}")
+            texts |= pretrained.keep_files(state.storage, received, errors)
+            status_code = 422
     except ApiError as error:
         errors, status_code = error.fields or {"weights": error.message}, error.status_code
     return await run_in_threadpool(_form, request, {"values": texts, "errors": errors}, status_code)
+
+
+def _create(state: State, user: User, texts: dict[str, str], received: ReceivedForm) -> tuple[int, dict[str, str]]:
+    """The id of the new pretrained net, or a message for every field."""
+    try:
+        form = NewPretrained.model_validate({name: texts[name] for name in FIELDS if name in texts})
+        made = pretrained.create_pretrained(state.database, state.storage, state.queue, user, form, received)
+        return made, {}
+    except ValidationError as error:
+        return 0, pretrained.weights_problems(received) | messages_by_field(error.errors())
+    except InvalidPretrained as error:
+        return 0, error.fields
 
 
 @router.post("/from-snapshot")

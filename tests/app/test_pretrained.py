@@ -275,3 +275,55 @@ def test_pictures_are_tested_from_its_page(client: Browser, made: Callable[..., 
     assert "手.png" in client.get(address).text
     assert client.post(address, data={"csrf_token": client.csrf}, files={"x": b""}).status_code == 422
     assert client.send_form(f"{answer.headers['location']}/delete").headers["location"] == address
+
+
+def test_weights_that_have_arrived_wait_while_the_rest_is_mended(
+    client: Browser, storage: Storage, database: Database, settings: Settings
+) -> None:
+    """Half a gigabyte is not sent again because of a word in the prototxt."""
+    first = sent_page(client, WEIGHTS, prototxt="layer { nam: 1 }", name=" ", filename="手 net.caffemodel")
+    assert first.status_code == 422
+    assert "手 net.caffemodel has arrived." in first.text
+    kept = dict(re.findall(r'name="(kept\w*)" value="([^"]*)"', first.text))
+    given = {"csrf_token": client.csrf, "name": "Small", "prototxt": DEPLOY, "labels": ""} | kept
+    again = client.post("/pretrained", data=given, files={"weights": ("", b"")})
+    assert again.status_code == 303, html.unescape(again.text)
+    net = do_import(database, settings, storage, int(again.headers["location"].rpartition("/")[2]))
+    assert (net.origin_title, net.job.error) == ("手 net.caffemodel", None)
+    assert [path.name for path in storage.pretrained.iterdir()] == [str(net.id)]
+    for nonsense in (kept["kept"], "../../etc", "0" * 32):
+        refused = client.post("/pretrained", data=given | {"kept": nonsense}, files={"weights": ("", b"")})
+        assert "Choose a .caffemodel or a .safetensors." in refused.text
+
+
+def test_a_form_in_which_everything_is_wrong_says_so_at_once(client: Browser, storage: Storage) -> None:
+    page = html.unescape(sent_page(client, b"", name=" ", width="big").text)
+    for words in ("The file is empty (0 bytes).", "Expected a name, found nothing.", "found “big”"):
+        assert words in page
+    assert list(storage.pretrained.iterdir()) == []
+
+
+def test_an_import_that_failed_is_tried_again_with_the_files_that_are_there(
+    client: Browser, storage: Storage, database: Database, settings: Settings
+) -> None:
+    wrong = DEPLOY.replace("num_output: 6", "num_output: 7")
+    failed = do_import(
+        database, settings, storage, _id_of(sent_page(client, WEIGHTS, prototxt=wrong, mean_values="33"))
+    )
+    assert "The prototxt does not fit the weights" in str(failed.job.error)
+    page = client.get(f"/pretrained/{failed.id}").text
+    assert f'href="/pretrained/new?again={failed.id}"' in page
+    form_page = html.unescape(client.get(f"/pretrained/new?again={failed.id}").text)
+    assert "small.caffemodel is still here." in form_page
+    assert "num_output: 7" in form_page
+    assert 'value="33"' in form_page
+    given = {"csrf_token": client.csrf, "name": "Small", "prototxt": DEPLOY, "again": str(failed.id)}
+    net = do_import(database, settings, storage, _id_of(client.post("/pretrained", data=given, files={"x": ("", b"")})))
+    assert (net.job.error, net.is_complete) == (None, True)
+    assert client.get(f"/pretrained/{failed.id}").status_code == 404
+    assert client.get("/pretrained/new?again=999").status_code == 404
+
+
+def _id_of(answer: Any) -> int:
+    assert answer.status_code == 303, html.unescape(answer.text)
+    return int(answer.headers["location"].rpartition("/")[2])
