@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from app.db import Database, Dataset, Job, Model, Snapshot, Status
+from app.preprocessing import MeanMode
 from app.settings import Settings
 from app.storage import Storage
 from app.topology.errors import TopologyError
@@ -58,7 +59,7 @@ def train(settings: Settings, database: Database, storage: Storage, lease: Lease
 
 
 def _prepared(database: Database, lease: Lease) -> Model:
-    """The model's row, its prototxt fitted to the classes that its dataset turned out to have."""
+    """The model's row, completed by what its dataset turned out to have: classes, and the mean of each channel."""
     with database.write() as session:
         model = session.scalars(select(Model).where(Model.job_id == lease.job_id)).one()
         dataset = session.get_one(Dataset, model.dataset_id)
@@ -66,6 +67,8 @@ def _prepared(database: Database, lease: Lease) -> Model:
             raise Refusal(f"Its dataset {dataset.name!r} is {dataset.status}, not done.")
         if Job.holds(session, lease.job_id, lease.attempt):
             model.prototxt = fit(model.prototxt, len(dataset.classes))
+            if model.preprocessing_value.mean is MeanMode.PIXEL and not model.preprocessing_value.mean_values:
+                model.preprocessing = model.preprocessing | {"mean_values": dataset.result.get("mean", [])}
             model.run_info = {**model.run_info, **versions()}
         return model
 
