@@ -6,7 +6,7 @@ Judges: OpenCV's importer of Caffe nets on deploy.prototxt and weights.caffemode
 prepares the pixels itself, and PyTorch on model.py. The figure is the largest difference of any probability from our
 own forward pass in float32. All nets have their own image size and 10 classes; colour nets see CIFAR-10's pictures
 scaled up, LeNet sees MNIST's. "Confidence" is the mean probability of the best class: 10 % for a net that knows
-nothing.
+nothing. Statistics of BatchNorm, of which a drawn net has none, are taken as mean 0 and variance 1.
 """
 
 from __future__ import annotations
@@ -129,8 +129,11 @@ def drawn_weights(subject: Subject, folder: Path) -> Path:
     net = deploy_net(read(subject.topology))
     compiled = compile_net(net, {net.inputs[0]: (1, *subject.preprocessing.input_shape)}, seed=1)
     folder.mkdir()
-    # Copies, because weights may be shared.
-    save_file({name: weight.value.clone() for name, weight in compiled.weights().items()}, folder / WEIGHTS)
+    values = {name: weight.value.clone() for name, weight in compiled.weights().items()}  # some may be shared
+    for name, value in values.items():
+        if name.endswith((".variance", ".factor")):  # BatchNorm has counted nothing yet: as if it had seen variance 1
+            value.fill_(1)
+    save_file(values, folder / WEIGHTS)
     return folder
 
 
