@@ -13,7 +13,7 @@ from app.db import Upload
 from app.made_of import list_prefixes
 from app.server_folders import folder_version
 from app.storage import Storage
-from app.upload_pictures import FoundPicture, unlike_pictures
+from app.upload_pictures import MAX_IMAGES, FoundPicture, unlike_pictures
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,12 @@ class PicturePlace:
     name: str
     kind: str
     version: str
+    image_count: int = 0  # as far as it is known
 
     def pictures(self, within: str = "", prefix: str = "") -> list[FoundPicture]:
-        """A handful of different shapes, of what lies below the folder `within` of it."""
+        """A handful of different shapes, of what lies below the folder `within` of it; none of a very large archive."""
+        if self.image_count > MAX_IMAGES:
+            return []
         found = unlike_pictures(self.path, self.kind, self.version, within=within)
         return [replace(picture, path=prefix + picture.path) for picture in found]
 
@@ -35,7 +38,8 @@ def upload_place(upload: Upload | None, storage: Storage) -> PicturePlace | None
     """None for an upload that is not there, or not ready."""
     if upload is None or not upload.is_ready:
         return None
-    return PicturePlace(storage.upload_file(upload.id), upload.filename, upload.kind or "", upload.sha256 or "")
+    file, version = storage.upload_file(upload.id), upload.sha256 or ""
+    return PicturePlace(file, upload.filename, upload.kind or "", version, upload.image_count)
 
 
 def folder_place(given: str, roots: Sequence[Path]) -> PicturePlace | None:

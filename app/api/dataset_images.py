@@ -1,4 +1,4 @@
-"""The pictures of a dataset as JSON, and as they are stored."""
+"""The pictures of a dataset as JSON and as they are stored, their original sizes, and the files that were left out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query, Response
 from app import datasets
 from app.dataset_files import DatasetFiles, FilesMissing
 from app.db import Dataset, Status
+from app.image_sizes import Sizes, original_sizes
 from app.lmdb_reader import media_type
-from app.schemas.dataset_images import ImageList, ImageOut
+from app.schemas.dataset_images import ImageList, ImageOut, LeftOut, LeftOutList
 from app.schemas.datasets import Split
 from app.web import ApiError, PageNotFound, ReadSession, StorageDep
 
@@ -59,6 +60,32 @@ def get_image(session: ReadSession, storage: StorageDep, dataset_id: int, split:
     if data is None:
         raise PageNotFound("image")
     return Response(data, media_type=media_type(data))
+
+
+@router.get("/{dataset_id}/sizes")
+def get_sizes(session: ReadSession, storage: StorageDep, dataset_id: int) -> Sizes:
+    """How large the pictures were: the most common sizes, smallest, middle and largest sides, and bins of the longer
+    side as [from, to, pictures]. Altered copies do not count."""
+    dataset = _built(datasets.get_dataset(session, dataset_id))
+    version = str(dataset.result.get("content_hash"))
+    sizes = original_sizes(storage.dataset_dir(dataset.id), list(dataset.splits), version)
+    if sizes is None:
+        raise ApiError(409, "files_missing", "The files of this dataset are missing or damaged.")
+    return sizes
+
+
+@router.get("/{dataset_id}/left-out")
+def list_left_out(
+    session: ReadSession,
+    storage: StorageDep,
+    dataset_id: int,
+    after: Annotated[str, Query(max_length=20, description="`next` of the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> LeftOutList:
+    """Files that could not be used, with the reason."""
+    dataset = _built(datasets.get_dataset(session, dataset_id))
+    page = DatasetFiles(storage.dataset_dir(dataset.id)).skipped(after, limit)
+    return LeftOutList(items=[LeftOut(source=source, reason=reason) for source, reason in page.rows], next=page.next)
 
 
 def _built(dataset: Dataset) -> Dataset:

@@ -43,3 +43,13 @@ class ImageList(BaseModel):
     items: list[ImageOut]
     next: str | None
     total: int
+
+
+class LeftOut(BaseModel):
+    source: str
+    reason: str
+
+
+class LeftOutList(BaseModel):
+    items: list[LeftOut]
+    next: str | None

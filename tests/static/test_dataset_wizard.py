@@ -61,7 +61,7 @@ def test_another_upload_brings_its_classes_and_fills_what_nobody_touched(page: P
 
 
 def test_the_button_for_browsers_without_javascript_is_not_shown(page: Page) -> None:
-    expect(page.get_by_role("button", name="Show classes and counts")).to_be_hidden()
+    expect(page.get_by_role("button", name="Show classes, counts and previews")).to_be_hidden()
 
 
 def test_the_quality_is_asked_for_with_jpeg_only(page: Page) -> None:

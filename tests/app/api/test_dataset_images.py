@@ -22,7 +22,8 @@ OPTIONS = {"train_percent": 80, "val_percent": 0, "test_percent": 20, "resize_mo
 
 @pytest.fixture
 def dataset(database: Database, storage: Storage, tmp_path: Path) -> Dataset:
-    upload = built.upload_of(database, storage, two_classes(tmp_path / "pets.zip"))
+    archive = two_classes(tmp_path / "pets.zip", **{"cats/空.png": b"", "dogs/page.png": b"<html>"})
+    upload = built.upload_of(database, storage, archive)
     return built.dataset_of(database, storage, upload, channels="color", width=6, height=5, options=OPTIONS)
 
 
@@ -44,6 +45,19 @@ def test_one_class_of_one_split(api: TestClient, dataset: Dataset) -> None:
     assert (page["next"], page["total"]) == (None, 2)
 
 
+def test_original_sizes_do_not_count_copies(api: TestClient, dataset: Dataset) -> None:
+    sizes = api.get(f"/api/v1/datasets/{dataset.id}/sizes").json()
+    assert (sizes["count"], sizes["common"], sizes["longer_sides"]) == (20, [[12, 10, 20]], [[12, 15, 20]])
+
+
+def test_files_that_were_left_out_are_listed_once_each(api: TestClient, dataset: Dataset) -> None:
+    first = api.get(f"/api/v1/datasets/{dataset.id}/left-out?limit=1").json()
+    second = api.get(f"/api/v1/datasets/{dataset.id}/left-out?after={first['next']}").json()
+    found = {one["source"]: one["reason"] for one in first["items"] + second["items"]}
+    assert found == {"cats/空.png": "empty file (0 bytes)", "dogs/page.png": "not an image: an HTML page"}
+    assert second["next"] is None
+
+
 def test_a_picture_comes_as_a_file(api: TestClient, dataset: Dataset) -> None:
     answer = api.get(f"/api/v1/datasets/{dataset.id}/images/test/0")
     assert answer.headers["content-type"] == "image/png"
@@ -60,7 +74,8 @@ def test_what_there_is_not_is_refused(api: TestClient, dataset: Dataset, path: s
 
 def test_a_dataset_that_is_not_built_has_none(api: TestClient, database: Database) -> None:
     dataset = factories.dataset(database, status=Status.RUNNING)
-    for path in ("images", "images/train/0"):
+    for path in ("images", "images/train/0", "sizes", "left-out"):
         assert api.get(f"/api/v1/datasets/{dataset.id}/{path}").json()["error"]["code"] == "not_done"
     gone = factories.dataset(database)
-    assert api.get(f"/api/v1/datasets/{gone.id}/images").json()["error"]["code"] == "files_missing"
+    for path in ("images", "sizes"):
+        assert api.get(f"/api/v1/datasets/{gone.id}/{path}").json()["error"]["code"] == "files_missing"

@@ -121,3 +121,10 @@ def test_a_folder_on_the_server_is_shown_when_it_may_be_used(
     for folder, is_shown in (("inside", True), ("outside", False), ("inside/../outside", False)):
         page = client.get("/datasets/new/_resized", params=FIELDS | {"upload_id": f"{tmp_path}/{folder}"}).text
         assert ('title="a/1.png"' in page) is is_shown
+
+
+def test_a_very_large_archive_is_not_searched_for_pictures(client: Browser, upload: Upload, database: Database) -> None:
+    with database.write() as session:
+        session.get_one(Upload, upload.id).classes = [{"name": "a", "count": 1_000_000}]
+    page = client.get("/datasets/new/_resized", params=FIELDS | {"upload_id": upload.id}).text
+    assert "No image of this upload can be shown here." in page
