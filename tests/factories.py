@@ -16,6 +16,7 @@ from app.db import (
     Metric,
     Model,
     Prediction,
+    PretrainedNet,
     Snapshot,
     Status,
     Sweep,
@@ -30,6 +31,7 @@ from app.security.passwords import hash_password, username_key
 from app.security.sessions import cookie_name, digest
 from app.settings import Settings
 from app.solver.spec import SolverSpec
+from app.weights_files import WeightsSource
 
 CLASSES = [{"name": "cat", "count": 10}, {"name": "dog", "count": 12}]
 SPLITS = {
@@ -179,6 +181,21 @@ def metric(
     return _saved(
         database, Metric(model_id=owner.id, attempt=1, iteration=iteration, epoch=epoch, name=name, value=value)
     )
+
+
+def pretrained_net(database: Database, *, status: Status = Status.DONE, **values: Any) -> PretrainedNet:
+    """Without its files."""
+    given = {
+        "name": "Small",
+        "job_id": job(database, JobKind.IMPORT_PRETRAINED, status, user_id=values.get("user_id")).id,
+        "source": WeightsSource.CAFFEMODEL,
+        "origin": {"filename": "small.caffemodel", "channel_order": "bgr", "size_given": False},
+        "topology_name": "LeNet",
+        "prototxt": 'name: "LeNet"\n',
+        "labels": ["cat", "dog"],
+        "preprocessing": Preprocessing(Channels.GRAY, 28, 28).to_dict(),
+    }
+    return _saved(database, PretrainedNet(**(given | values)))
 
 
 def topology(database: Database, **values: Any) -> Topology:

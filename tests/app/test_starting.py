@@ -14,6 +14,12 @@ from fastapi.testclient import TestClient
 from safetensors.numpy import save_file
 
 from app.db import Database, Dataset, Model, Snapshot, Status
+from app.launch import InvalidModel, launch
+from app.main import create_app
+from app.models import stop_sweep
+from app.pretrained import Filter, PretrainedBusy, delete_pretrained, list_pretrained
+from app.schemas.models import NewModel
+from app.settings import Settings
 from app.storage import Storage
 from app.topology.fine_tuning import trained_weights
 from app.topology.fit import fit
@@ -178,3 +184,27 @@ def test_a_model_whose_first_snapshot_is_not_there_yet_cannot_be_chosen(
     assert "“young” has no snapshot yet" in refused(api, dataset, start_from=f"model:{young.id}")["start_from"]
     with database.read() as session:
         assert Snapshot.last(session, young.id) is None
+
+
+def test_a_source_is_held_while_it_is_needed_on_either_database(any_settings: Settings, any_database: Database) -> None:
+    app = create_app(any_settings)
+    storage, user = app.state.storage, factories.user(any_database, is_admin=True)
+    net = factories.pretrained_net(any_database, prototxt=LENET)
+    storage.pretrained_dir(net.id).mkdir(parents=True)
+    shapes = trained_weights(LENET, (1, 28, 28), 3)
+    weights = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    save_file(weights, storage.pretrained_dir(net.id) / "weights.safetensors")
+    dataset = factories.dataset(any_database, result=RESULT)
+    form = NewModel.model_validate(
+        {"name": "tuned", "dataset_id": dataset.id, "topology": "lenet", "start_from": f"pretrained:{net.id}"}
+    )
+    sweep_id = launch(any_database, storage, app.state.queue, user, form)
+    with pytest.raises(PretrainedBusy, match="“tuned” will start from its weights"):
+        delete_pretrained(any_database, storage, user, net.id)
+    with any_database.read() as session:
+        page = list_pretrained(session, Filter())
+    assert (page.used_by, page.classes) == ({net.id: 1}, {net.id: 2})
+    stop_sweep(any_database, user, sweep_id)
+    delete_pretrained(any_database, storage, user, net.id)
+    with pytest.raises(InvalidModel, match="does not exist, or was deleted meanwhile"):
+        launch(any_database, storage, app.state.queue, user, form)

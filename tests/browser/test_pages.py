@@ -24,6 +24,8 @@ PAGES = [
     "/models",
     "/models/new",
     "/sweeps",
+    "/pretrained",
+    "/pretrained/new",
     "/jobs",
     "/account",
     "/api/docs",
@@ -73,7 +75,7 @@ def test_a_page_that_is_not_there_says_so(page: Page, watch: Watch) -> None:
 
 def test_every_control_has_a_name(page: Page) -> None:
     """What a screen reader says at each field, button and link."""
-    for path in ("/uploads", "/datasets/new", "/models/new", "/account", "/topologies/new"):
+    for path in ("/uploads", "/datasets/new", "/models/new", "/account", "/topologies/new", "/pretrained/new"):
         page.goto(path)
         nameless = page.evaluate(
             """() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea')]
