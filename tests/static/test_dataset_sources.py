@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from app.db import Database
 from app.storage import Storage
@@ -65,3 +65,14 @@ def test_a_row_for_another_upload_appears(page: Page) -> None:
     page.get_by_text("Only a folder of it, or more uploads").click()
     page.select_option("#more_1_upload_id", label="listed · 3 lists")
     expect(page.locator("#more_2_upload_id")).to_be_visible()
+
+
+def test_what_was_chosen_before_the_script_came_counts(page: Page, site: Site) -> None:
+    held: list[Route] = []
+    page.route("**/dataset-wizard.js", lambda route: held.append(route))
+    with page.expect_request("**/dataset-wizard.js"):
+        page.goto(f"{ORIGIN}/datasets/new", wait_until="commit")
+    page.select_option("#upload_id", label="listed · 3 lists")
+    held[0].fallback()
+    expect(page.locator("#list_train")).to_have_value("train.txt")
+    assert site.problems == []

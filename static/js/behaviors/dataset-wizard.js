@@ -97,10 +97,17 @@ export function connect(form) {
     wantsGuess ||= field.name === "upload_id";
     timer = setTimeout(change, field.matches("select, [type=radio], [type=file]") ? 0 : WAIT_MS, field.name);
   });
+  const early = [...form.elements].filter((field) => (WATCHED.includes(field.name) || isSource(field)) && isTouched(field));
+  const first = early.find((field) => field.name.endsWith("upload_id")) ?? early[0];
+  if (first) {
+    wantsGuess = first.name === "upload_id";
+    change(first.name);
+  }
   return () => clearTimeout(timer);
 }
 
-/* Also what was typed before this script had arrived. */
+/* Also what was typed or chosen before this script had arrived. */
 function isTouched(field) {
+  if (field.options) return field.value !== ([...field.options].find((one) => one.defaultSelected) ?? field.options[0])?.value;
   return field.type === "radio" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
 }
