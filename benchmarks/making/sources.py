@@ -42,6 +42,10 @@ class Source:
         """Decoding and packing are what takes the time."""
         return self.side >= 200
 
+    @property
+    def is_slow(self) -> bool:
+        return self.name == "large"
+
 
 SOURCES = ("mnist", "cifar", "photos", "large")
 
