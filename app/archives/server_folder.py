@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.archives.errors import ArchiveError, shown
+from app.archives.methods import FILE
 from app.archives.table import PictureTable
 
-FILE = 254  # a method number that zip does not use: the picture is a file of its own
 MAX_LOOK_FILES = 200_000
 MAX_LOOK_S = 2.0
 LINK = "a link that leads out of the folder, or nowhere"
@@ -58,13 +58,6 @@ def read_folder(root: Path, *, is_waited_for: bool = False) -> tuple[PictureTabl
         if len(table) > before and table.path_bytes(before) != path:
             names_on_disk[before] = path
     return table, names_on_disk
-
-
-def read_file(root: int, path: bytes, size: int) -> bytes:
-    """The picture at `path` below the open folder `root`, up to one byte more than it had when it was listed."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=root)
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(size + 1)
 
 
 def files_below(top: bytes, table: PictureTable) -> Iterator[tuple[bytes, int]]:

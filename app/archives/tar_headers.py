@@ -14,11 +14,11 @@ from typing import Protocol
 
 from app.archives.errors import ArchiveError, shown
 from app.archives.limits import MAX_TAR_HEADER_BYTES
+from app.archives.methods import STORED_RAW
 from app.archives.names import guess_encoding
 from app.archives.table import PictureTable
 
 _DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-STORED_RAW = 255  # a method number that zip does not use: the bytes lie at the offset as they are
 
 
 class ForwardFile(Protocol):

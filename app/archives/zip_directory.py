@@ -20,6 +20,7 @@ import numpy as np
 
 from app.archives.errors import ArchiveError, shown
 from app.archives.limits import MAX_DIRECTORY_BYTES, MAX_ENTRIES
+from app.archives.methods import BZIP2, DEFLATED, LZMA, STORED
 from app.archives.names import guess_encoding
 from app.archives.table import PictureTable
 
@@ -28,7 +29,6 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR64 = struct.Struct("<4sLQL")
 _CENTRAL = struct.Struct("<8x2H4x3L3H4x2L")
 
-STORED, DEFLATED, BZIP2, LZMA = 0, 8, 12, 14
 _METHOD_NAMES = {9: "Deflate64", 93: "Zstandard", 95: "XZ", 96: "JPEG", 98: "PPMd", 99: "AES encryption"}
 _ODD_KINDS = {stat.S_IFLNK: "a link", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 _ODD_KINDS |= {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.archives.entries import DamagedEntry, read_picture
-from app.archives.server_folder import read_file
+from app.archives.entries import DamagedEntry, read_file, read_picture
+from app.archives.methods import LMDB_VALUE
 from app.imaging.copies import Augmentation, altered
 from app.imaging.preprocess import ImageError, Picture, load_picture
 from app.preprocessing import Preprocessing
 from worker.datasets.class_means import ClassSums, shrunk, sums_by_class
 from worker.datasets.encode import datum, encode_all
 from worker.datasets.fingerprint import BITS, fingerprints
-from worker.datasets.lmdb_source import LMDB_VALUE, read_value
+from worker.datasets.lmdb_values import read_value
 from worker.datasets.spec import Encoding
 
 _STARTS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8"}

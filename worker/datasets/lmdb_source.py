@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,13 @@ from numpy.typing import NDArray
 from app.archives import Contents, OpenTable
 from app.archives.entries import DamagedEntry
 from app.archives.kind import Kind
+from app.archives.methods import LMDB_VALUE
 from app.archives.reading import ENTRY
 from app.topology import caffe_pb2
 from worker.datasets.errors import DatasetError
+from worker.datasets.lmdb_values import open_source
 from worker.datasets.processes import pool
 
-LMDB_VALUE = 253  # a method number that zip does not use: the picture is the value of a key
 _TASK_KEYS = 2_000
 _MAX_KEYS = 20_000_000
 
@@ -110,7 +110,7 @@ class ScanningJob:
         keys: list[bytes] = []
         labels: list[int] = []
         try:
-            with _environment(self.lmdb_dir).begin(buffers=True) as transaction, transaction.cursor() as cursor:
+            with open_source(self.lmdb_dir).begin(buffers=True) as transaction, transaction.cursor() as cursor:
                 found = cursor.set_range(start) if start else cursor.first()
                 while found:
                     if len(keys) == _TASK_KEYS:
@@ -135,25 +135,3 @@ class ScanningJob:
 
     def time_limit_s(self, _task: bytes) -> float:
         return 300
-
-
-def read_value(lmdb_dir: Path, key: bytes) -> bytes:
-    """The picture under `key` as an image file; raw pixels as PPM or PGM. Raises DamagedEntry."""
-    with _environment(lmdb_dir).begin() as transaction:
-        value = transaction.get(key)
-    try:
-        datum = caffe_pb2.Datum.FromString(value)
-    except (DecodeError, TypeError):
-        raise DamagedEntry("not a Caffe Datum") from None
-    if datum.encoded:
-        return bytes(datum.data)
-    shape = (datum.channels, datum.height, datum.width)
-    if datum.channels not in (1, 3) or len(datum.data) != datum.channels * datum.height * datum.width:
-        raise DamagedEntry(f"raw pixels of an unsupported form ({datum.channels} channels, {len(datum.data)} bytes)")
-    pixels = np.frombuffer(datum.data, np.uint8).reshape(shape)[::-1].transpose(1, 2, 0)  # BGR to RGB
-    return b"P%d %d %d 255\n" % (5 if datum.channels == 1 else 6, datum.width, datum.height) + pixels.tobytes()
-
-
-@lru_cache(maxsize=4)
-def _environment(lmdb_dir: Path) -> Any:
-    return lmdb.open(str(lmdb_dir), readonly=True, lock=False, readahead=False)
