@@ -122,9 +122,16 @@ def take_failed(database: Database, storage: Storage, user: User, received: Rece
         return None
     for name in ("weights", "mean"):
         if (sent / name).is_file() and name not in received.files:
-            os.link(sent / name, folder / name)  # the same home, so the same file system
+            _link(sent / name, folder / name)
             received.files[name] = ReceivedFile(net.origin_title if name == "weights" else name, folder / name)
     return net.id
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # shared folders without hard links
+        shutil.copy(source, target)
 
 
 def form_values(net: PretrainedNet) -> dict[str, str]:
