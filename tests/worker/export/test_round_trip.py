@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors.numpy import save_file
-
 from app.export.caffemodel import caffemodel
 from app.export.pieces import PieceReader
 from app.export.trained_net import trained_net
 from tests.worker.engine.drawn import CLASSES, PLAIN, SOLVER, WITH_BATCH_NORM, Listener, train_spec
 from worker.engine.snapshot import WEIGHTS, read_meta
 from worker.engine.train import train
-from worker.export.caffemodel import named_blobs, read_caffemodel
+from worker.export.sent_weights import open_caffemodel_weights
+from worker.export.weights_writer import write_weights
 
 
 def test_a_fine_tuning_starts_at_the_accuracy_that_its_caffemodel_was_saved_with(tmp_path: Path) -> None:
@@ -28,8 +27,9 @@ def test_a_fine_tuning_starts_at_the_accuracy_that_its_caffemodel_was_saved_with
     with PieceReader(caffemodel(trained)) as file:
         (tmp_path / "away.caffemodel").write_bytes(file.read())
     names = [name for site in trained.sites for name in site.info.weights]
-    back = named_blobs(names, read_caffemodel(tmp_path / "away.caffemodel"))
-    save_file(back, tmp_path / "back.safetensors")
+    with open_caffemodel_weights(tmp_path / "away.caffemodel", names) as sent:
+        weights = ((name, sent.pieces(name)) for name in sent.shapes)
+        write_weights(tmp_path / "back.safetensors", sent.shapes, weights)
 
     second = train_spec(tmp_path, topology=WITH_BATCH_NORM, solver=replace(solver, seed=7), model="second")
     listener = Listener(stop_at=1)
