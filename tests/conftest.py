@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,14 @@ from app.storage import Storage
 from tests import databases, factories, machine
 
 PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def subnormal_numbers() -> Iterator[None]:
+    """The engine flushes them to zero for its whole process; the tests after it in the same one have them back."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

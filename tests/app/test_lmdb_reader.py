@@ -89,10 +89,10 @@ def test_a_page_in_the_middle_of_a_million_opens_at_once(tmp_path: Path) -> None
     np.save(tmp_path / "val.index.npy", index)
     (tmp_path / "val.txt").write_bytes(b"a.png 0\n" * 1_000_000)
     for label, after in ((None, 40_000 * 25), (7, -1), (999, 500_000)):
-        started = time.process_time()
+        started = time.thread_time()
         with open_split(tmp_path, "val") as split:
             split.page(label, after, 25)
-        assert time.process_time() - started < 0.1
+        assert time.thread_time() - started < 0.1
 
 
 def test_a_split_that_does_not_exist_is_told(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 import time
 
 import pytest
+from google.protobuf import text_format
 
+from app.topology import caffe_pb2
 from app.topology.check import Report, check
 from app.topology.errors import Issue
 from app.topology.net import Phase
@@ -199,14 +201,17 @@ def test_stages_of_digits_are_checked_as_digits_runs_them() -> None:
     assert [row.name for row in report.layers] == ["scale", "ip", "accuracy", "loss"]
 
 
-def test_googlenet_is_checked_faster_than_an_editor_needs() -> None:
+def test_a_check_costs_little_more_than_reading_the_text() -> None:
+    """An editor asks at every pause in typing. Protobuf's own reader, on the same text, is the measure."""
     text = zoo_entry("googlenet").prototxt
     check(text, 3, 224, 224, 1000)
-    times = []
+    ratios = []
     for index in range(5):
         edited = text.replace("num_output: 192", f"num_output: {192 + index}", 1)
-        started = time.process_time()
+        started = time.thread_time()
+        text_format.Parse(edited, caffe_pb2.NetParameter())
+        read = time.thread_time()
         check(edited, 3, 224, 224, 1000)
-        times.append(time.process_time() - started)
+        ratios.append((time.thread_time() - read) / (read - started))
 
-    assert min(times) < 0.1
+    assert min(ratios) < 5

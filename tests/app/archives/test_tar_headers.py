@@ -129,12 +129,12 @@ def test_forged_sizes_neither_hang_nor_fill_memory(data: bytes, message: str, tm
     path = tmp_path / "pictures.tar"
     path.write_bytes(data + tar_bytes(classes()))
     tracemalloc.start()
-    started = time.process_time()
+    started = time.thread_time()
     with pytest.raises(ArchiveError, match=message):
         inspect(path, "pictures.tar")
     assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
     tracemalloc.stop()
-    assert time.process_time() - started < 5
+    assert time.thread_time() - started < 5
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "tar.bz2", "tar.xz"])

@@ -117,11 +117,11 @@ REFUSED: dict[str, tuple[Make, str]] = {
 def bounded() -> Iterator[None]:
     """Every sample must be judged in a second or two and in little memory, whatever it claims."""
     tracemalloc.start()
-    started = time.process_time()
+    started = time.thread_time()
     yield
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert time.process_time() - started < 10
+    assert time.thread_time() - started < 10
     assert peak < 300 * 2**20
 
 
@@ -209,10 +209,10 @@ def test_more_than_65535_entries_need_zip64_and_are_all_seen(tmp_path: Path) -> 
     with zipfile.ZipFile(path, "w") as archive:
         for number in range(66_000):
             archive.writestr(f"{number % 3}/{number}.png", b"")
-    started = time.process_time()
+    started = time.thread_time()
     contents = inspect(path, "many.zip")
     assert contents.image_count == 66_000
-    assert time.process_time() - started < 3
+    assert time.thread_time() - started < 3
     tracemalloc.start()
 
 

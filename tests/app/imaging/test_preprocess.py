@@ -162,10 +162,10 @@ BROKEN: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("sample", BROKEN)
 def test_broken_pictures_give_their_reason_at_once(sample: str) -> None:
     data, reason = BROKEN[sample]
-    started = time.process_time()
+    started = time.thread_time()
     with pytest.raises(ImageError, match=reason):
         load_image(data, COLOR)
-    assert time.process_time() - started < 1
+    assert time.thread_time() - started < 1
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -63,8 +63,8 @@ def test_a_crash_costs_only_the_culprit() -> None:
 
 
 def test_a_hanging_task_is_given_up() -> None:
-    with pool(Doubling(limit_s=1), 1) as replies:
-        assert list(replies([[98, 99], [100]])) == [[196, -len("takes longer than 1 s to decode")], [200]]
+    with pool(Doubling(limit_s=3), 1) as replies:
+        assert list(replies([[98, 99], [100]])) == [[196, -len("takes longer than 3 s to decode")], [200]]
 
 
 def test_an_error_of_our_own_is_raised_here() -> None:
