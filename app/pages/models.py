@@ -83,6 +83,17 @@ def summary(request: Request, session: ReadSession, model_id: int) -> HTMLRespon
     return _ending(render(request, "models/_summary.html", chart_summary=words), model.status)
 
 
+@router.get("/models/{model_id:int}/_uses")
+def uses(request: Request, session: ReadSession, model_id: int) -> HTMLResponse:
+    """Download and fine-tuning, asked for until there is a snapshot."""
+    model = models.get_model(session, model_id)
+    found = Snapshot.of_model(session, model.id)
+    response = render(request, "models/_uses.html", model=model, snapshots=found)
+    if found or model.status.has_ended:
+        response.headers["X-Live"] = "end"
+    return response
+
+
 @router.get("/models/{model_id:int}/_test")
 def test_form(request: Request, session: ReadSession, model_id: int) -> HTMLResponse:
     """The form that tests a picture, asked for until there is a snapshot to test it with."""

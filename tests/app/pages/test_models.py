@@ -93,8 +93,19 @@ def test_the_status_alone_ends_when_the_model_has_ended(client: Browser, databas
     assert "X-Live" not in client.get(path).headers
     with database.write() as session:
         session.get_one(Job, model.job_id).status = Status.DONE
-    for part in ("_status", "_snapshots", "_summary", "_test"):
+    for part in ("_status", "_snapshots", "_summary", "_uses", "_test"):
         assert client.get(f"/models/{model.id}/{part}").headers["X-Live"] == "end"
+
+
+def test_download_and_fine_tuning_appear_with_the_first_snapshot(client: Browser, database: Database) -> None:
+    model = factories.model(database, status=Status.RUNNING)
+    assert f'data-url="/models/{model.id}/_uses"' in client.get(f"/models/{model.id}").text
+    assert "Download" not in client.get(f"/models/{model.id}/_uses").text
+    factories.snapshot(database, model, epoch=1)
+    uses = client.get(f"/models/{model.id}/_uses")
+    assert uses.headers["X-Live"] == "end"
+    assert "Download" in uses.text
+    assert "Fine-tune" in uses.text
 
 
 def test_a_model_waiting_for_its_dataset_says_so(client: Browser, database: Database) -> None:
@@ -212,7 +223,7 @@ def test_the_whole_log_is_plain_text(client: Browser, model: Model, storage: Sto
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/_status", "/_snapshots", "/_summary", "/_test", "/chart.json", "/metrics.csv", "/log", "/download"]
+    "path", ["", "/_status", "/_snapshots", "/_summary", "/_uses", "/_test", "/chart.json", "/metrics.csv", "/log", "/download"]
 )
 def test_what_does_not_exist_is_not_found(client: Browser, path: str) -> None:
     assert client.get(f"/models/999{path}").status_code == 404
