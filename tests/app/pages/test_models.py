@@ -21,6 +21,9 @@ def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.partition("<main")[2])))
 
 
+PARTS = ("_status", "_snapshots", "_summary", "_uses", "_test")
+
+
 @pytest.fixture
 def model(database: Database, admin: User) -> Model:
     job = {"epoch": 2.4, "iteration": 264, "images_per_s": 1234.5, "phase": "training"}
@@ -93,7 +96,7 @@ def test_the_status_alone_ends_when_the_model_has_ended(client: Browser, databas
     assert "X-Live" not in client.get(path).headers
     with database.write() as session:
         session.get_one(Job, model.job_id).status = Status.DONE
-    for part in ("_status", "_snapshots", "_summary", "_uses", "_test"):
+    for part in PARTS:
         assert client.get(f"/models/{model.id}/{part}").headers["X-Live"] == "end"
 
 
@@ -223,7 +226,7 @@ def test_the_whole_log_is_plain_text(client: Browser, model: Model, storage: Sto
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/_status", "/_snapshots", "/_summary", "/_uses", "/_test", "/chart.json", "/metrics.csv", "/log", "/download"]
+    "path", ["", *(f"/{part}" for part in PARTS), "/chart.json", "/metrics.csv", "/log", "/download"]
 )
 def test_what_does_not_exist_is_not_found(client: Browser, path: str) -> None:
     assert client.get(f"/models/999{path}").status_code == 404
