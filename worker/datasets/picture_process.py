@@ -36,7 +36,7 @@ def main() -> None:
         try:
             task = pickle.load(tasks)
         except EOFError:
-            return
+            os._exit(0)  # everything is sent; taking the interpreter apart would keep the build waiting
         try:
             reply = job.run(task)
         except Exception as error:
