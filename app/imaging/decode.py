@@ -44,6 +44,7 @@ class Decoded(NamedTuple):
     original_size: tuple[int, int]  # width, height as stored in the file
     note: str | None  # what was done to it that its owner should know
     is_bare: bool  # the file holds exactly these pixels and nothing else
+    pixels: NDArray[np.uint8] | None = None  # those of the image, where they are at hand
 
 
 _MODES = {Channels.GRAY: "L", Channels.COLOR: "RGB"}
@@ -65,7 +66,9 @@ def decode(data: bytes, preprocessing: Preprocessing, limits: Limits = Limits())
         plain = decode_plain(data)
         if plain is not None:
             is_bare = plain.is_bare and plain.image.mode == _MODES[preprocessing.channels]
-            return Decoded(_to_channels(plain.image, preprocessing.channels), 1, plain.image.size, None, is_bare)
+            image = _to_channels(plain.image, preprocessing.channels)
+            pixels = plain.pixels if image is plain.image else None
+            return Decoded(image, 1, plain.image.size, None, is_bare, pixels)
         image = _open(data)
         original_size = image.size
         _refuse_flood(image, limits.jpeg_pixels if image.format in _JPEG else limits.pixels)

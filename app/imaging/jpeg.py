@@ -6,6 +6,8 @@ odd is left to Pillow, which also says what is wrong.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 try:
@@ -18,6 +20,12 @@ _COLOR_SPACES = {"L": "GRAY", "RGB": "RGB"}
 
 def decode_jpeg(data: bytes, mode: str, size: tuple[int, int]) -> Image.Image | None:
     """The picture in mode L or RGB at `size`: its own, or one that `Image.draft` chose; None when Pillow must do it."""
+    pixels = jpeg_pixels(data, mode, size)
+    return None if pixels is None else Image.fromarray(pixels)
+
+
+def jpeg_pixels(data: bytes, mode: str, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """The same as (H, W) or (H, W, 3) uint8."""
     if _decode is None:
         return None
     width, height = size
@@ -27,4 +35,4 @@ def decode_jpeg(data: bytes, mode: str, size: tuple[int, int]) -> Image.Image | 
         return None
     if pixels.shape[:2] != (height, width):
         return None
-    return Image.fromarray(pixels[:, :, 0] if mode == "L" else pixels)
+    return np.asarray(pixels[:, :, 0] if mode == "L" else pixels)

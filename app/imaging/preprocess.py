@@ -25,6 +25,7 @@ class Picture(NamedTuple):
     original_size: tuple[int, int]  # width, height as stored in the file
     note: str | None  # what was done to it that its owner should know
     is_source: bool  # the file holds exactly this picture and nothing else, so it may be stored as it is
+    pixels: NDArray[np.uint8] | None = None  # those of the image, where they are at hand
 
 
 def load_image(source: bytes | Path | BinaryIO, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -44,7 +45,8 @@ def load_picture(data: bytes, preprocessing: Preprocessing) -> Picture:
     decoded = decode(data, preprocessing)
     image = fit(decoded, preprocessing)
     is_source = decoded.is_bare and decoded.image.size == image.size
-    return Picture(image, decoded.original_size, decoded.note, is_source)
+    pixels = decoded.pixels if image is decoded.image else None
+    return Picture(image, decoded.original_size, decoded.note, is_source, pixels)
 
 
 def fit(decoded: Decoded, preprocessing: Preprocessing) -> Image.Image:

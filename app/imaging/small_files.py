@@ -12,9 +12,11 @@ import struct
 import zlib
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from app.imaging.jpeg import decode_jpeg
+from app.imaging.jpeg import jpeg_pixels
 
 MAX_BYTES = 32 * 1024  # beyond this, opening is a small part of decoding
 _MAX_PIXELS = 1_000_000
@@ -32,6 +34,7 @@ _JPEG_MODES = {1: "L", 3: "RGB"}
 class Plain(NamedTuple):
     image: Image.Image  # mode L or RGB
     is_bare: bool  # nothing but the picture is in the file
+    pixels: NDArray[np.uint8] | None = None  # those of the image, where they are at hand
 
 
 def decode_plain(data: bytes) -> Plain | None:
@@ -94,5 +97,7 @@ def _decode_jpeg(data: bytes) -> Plain | None:
     mode = _JPEG_MODES.get(components)
     if mode is None or depth != 8 or not 0 < width * height <= _MAX_PIXELS:
         return None
-    image = decode_jpeg(data, mode, (width, height))
-    return Plain(image or Image.frombytes(mode, (width, height), data, "jpeg", mode, ""), is_bare)
+    pixels = jpeg_pixels(data, mode, (width, height))
+    if pixels is not None:
+        return Plain(Image.fromarray(pixels), is_bare, pixels)
+    return Plain(Image.frombytes(mode, (width, height), data, "jpeg", mode, ""), is_bare)

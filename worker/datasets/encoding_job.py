@@ -84,8 +84,8 @@ class EncodingJob:
                 done.skipped.append((index, f"cannot be read ({error.strerror})"))
                 continue
             if copy:
-                picture = picture._replace(image=self._altered(picture.image, seed), is_source=False)
-            pixels = np.asarray(picture.image)
+                picture = picture._replace(image=self._altered(picture.image, seed), is_source=False, pixels=None)
+            pixels = np.asarray(picture.image) if picture.pixels is None else picture.pixels
             stored.append(self._as_it_is(source, picture))
             done.index.append(index)
             done.digests.append(hashlib.sha256(pixels.data).digest())

@@ -12,6 +12,7 @@ from PIL import Image
 from app.imaging import jpeg
 from app.imaging.decode import ImageError, decode
 from app.imaging.jpeg import decode_jpeg
+from app.imaging.preprocess import load_picture
 from app.preprocessing import Channels, Preprocessing
 from tests.worker.datasets.pictures import file_of, gradient, noise, with_orientation
 from tests.worker.datasets.real_data import real_data
@@ -50,6 +51,16 @@ def test_real_thumbnails_have_the_pixels_of_pillow() -> None:
             found = decode_jpeg(data, expected.mode, expected.size)
             assert found is not None
             assert np.array_equal(np.asarray(found), np.asarray(expected))
+
+
+@pytest.mark.parametrize("channels", list(Channels))
+@pytest.mark.parametrize("side", [32, 20])
+def test_pixels_that_are_at_hand_are_those_of_the_picture(channels: Channels, side: int) -> None:
+    for picture in (gradient(32, 32), gradient(32, 32).convert("L")):
+        found = load_picture(file_of(picture, "JPEG"), Preprocessing(channels, side, side))
+        assert (found.pixels is not None) == (side == 32 and picture.mode == found.image.mode)
+        if found.pixels is not None:
+            assert np.array_equal(found.pixels, np.asarray(found.image))
 
 
 def test_what_is_damaged_is_left_to_pillow_which_says_why() -> None:
