@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
@@ -39,6 +40,7 @@ from app.topologies import Found, InvalidTopology
 from app.topology.check import check
 from app.topology.errors import TopologyError
 from app.topology.fit import fit
+from app.topology.zoo import Suited, zoo, zoo_entry
 from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -149,6 +151,7 @@ def _wizard(
         solver_types=list(SolverType),
         lr_policies=list(LrPolicy),
         policy_defaults=POLICY_DEFAULTS,
+        suited={entry.id: _suited(entry.id) for entry in zoo()},
         solver_fields=SOLVER_FIELDS,
         schedule_query=urlencode({field: values.get(field, "") for field in (*SOLVER_FIELDS, "dataset_id")}),
         solver_remarks=solver_remarks,
@@ -240,11 +243,17 @@ def _first_values(session: Session, dataset_key: str, topology_key: str) -> dict
     dataset = _find_dataset(session, dataset_key) or (usable[0] if usable else None)
     topology = _find_topology(session, topology_key) or topologies.zoo_topologies()[0]
     values = _solver_values(SolverSpec()) | {"topology": topology.key, "prototxt": ""}
-    values |= {"mean": "none", "scale": "0.00390625", "crop_size": "", "name": "", "notes": ""}
+    values |= _suited(topology.key) | {"crop_size": "", "name": "", "notes": ""}
     values |= _variations(Augmentation(), mirror=False) | {"start_from": "", "start_snapshot": "last"}
     if dataset is not None:
         values |= {"dataset_id": str(dataset.id), "name": f"{topology.name} on {dataset.name}"[:200]}
     return values
+
+
+def _suited(topology_key: str) -> dict[str, str]:
+    """The form's values that a net of the zoo wants; LeNet's for all others."""
+    entry = zoo_entry(topology_key)
+    return {field: as_typed(value) for field, value in asdict(entry.suited if entry else Suited()).items()}
 
 
 def _of_model(session: Session, model_id: str) -> dict[str, str]:

@@ -10,6 +10,15 @@ FOLDER = Path(__file__).parent / "zoo"
 
 
 @dataclass(frozen=True)
+class Suited:
+    """How a net wants its images and its first learning rate: its fillers expect inputs of a certain size."""
+
+    mean: str = "none"  # a MeanMode
+    scale: float = 1 / 256
+    base_lr: float = 0.01
+
+
+@dataclass(frozen=True)
 class ZooEntry:
     """One net of the zoo; `image_size` is the width and height of the images that it was made for, after cropping."""
 
@@ -25,6 +34,11 @@ class ZooEntry:
     prototxt: str
 
     @property
+    def suited(self) -> Suited:
+        """What its published training was fed with, or what comes near to it."""
+        return _SUITED.get(self.id, Suited())
+
+    @property
     def image_size_text(self) -> str:
         """As in the list of topologies: "28 x 28 (gray)"."""
         return f"{self.image_size} x {self.image_size} ({'gray' if self.channels == 1 else 'color'})"
@@ -35,7 +49,7 @@ _ENTRIES = (
     ("lenet", "LeNet", "two convolutions, for digits", 28, 1, 16, 431_080, 10,
      "Trains in minutes, without a GPU too."),
     ("cifar10-quick", "CIFAR-10 quick", "three convolutions, for thumbnails", 32, 3, 16, 145_578, 10,
-     "Suited by a base learning rate of 0.001."),
+     "Made for the mean image subtracted, scale 1 and a base learning rate of 0.001."),
     ("alexnet", "AlexNet", "five convolutions, three inner products", 227, 3, 64, 60_965_224, 1000,
      "Images of 256×256, cropped to 227×227."),
     ("caffenet", "CaffeNet", "AlexNet with pools before normalisation", 227, 3, 64, 60_965_224, 1000,
@@ -55,6 +69,20 @@ _ENTRIES = (
     ("nin", "NIN", "convolutions only, one map per class", 224, 3, 72, 7_595_176, 1000,
      "Network in network."),
 )  # fmt: skip
+
+
+_SUITED = {
+    "cifar10-quick": Suited("image", 1.0, 0.001),
+    "alexnet": Suited("image", 1.0),
+    "caffenet": Suited("image", 1.0),
+    "googlenet": Suited("pixel", 1.0),
+    "vgg16": Suited("pixel", 1.0),
+    "squeezenet": Suited("pixel", 1.0),
+    "resnet18": Suited("pixel", 1 / 64),
+    "resnet50": Suited("pixel", 1 / 64),
+    "mobilenet": Suited("pixel", 1 / 64),
+    "nin": Suited("image", 1.0),
+}
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@
 export function connect(element) {
   const form = element.closest("form");
   const defaults = JSON.parse(element.dataset.defaults || "{}");
-  const untouched = new Map([...form.elements].map((field) => [field.name, field.value]));
+  const untouched = new Map([...form.elements].map(({ name }) => [name, form.elements[name]?.value]));
 
   function show() {
     for (const part of element.querySelectorAll("[data-depends]")) {
@@ -19,8 +19,10 @@ export function connect(element) {
     for (const [field, value] of Object.entries(defaults[name]?.[form.elements[name].value] ?? {})) {
       const input = form.elements[field];
       if (input.value !== untouched.get(field)) continue;
+      if (input.value === value) continue;
       input.value = value;
       untouched.set(field, input.value);
+      (input[0] ?? input).dispatchEvent(new Event("input", { bubbles: true })); // what is drawn from it follows
     }
   }
 
