@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,13 +17,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from sqlalchemy.exc import OperationalError
 
 from app.db import Database, Lane
 from app.db.migrating import NewerDatabase, migrate
-from app.processes import die_with, end_group
+from app.processes import StopSignals, die_with, end_group
 from app.queue import forget_wake_ups
 from app.security.accounts import AccountError, add_user, has_users
 from app.settings import Settings
@@ -35,6 +33,7 @@ GRACE_S = 30.0  # for a training to write a snapshot
 START_TIMEOUT_S = 180.0  # a busy machine; a web process that ends is noticed at once
 RESTART_PAUSES_S = (0.5, 1, 2, 5, 10, 30)
 STEADY_AFTER_S = 60.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 log = logging.getLogger("trainyard")
 
@@ -71,7 +70,7 @@ def serve_until_stopped(settings: Settings) -> None:
         _check_port(settings)
         forget_wake_ups(settings)
         setup_code = _prepare_database(settings, storage)
-        stopping = _stop_signals()
+        stopping = StopSignals(*STOP_SIGNALS)
         children = [Child("web", ["app.serving", "web"])]
         children += [Child(f"worker-{lane}", ["worker.tasks", lane.value]) for lane in Lane]
         try:
@@ -114,7 +113,7 @@ def run_workers(settings: Settings, lanes: Sequence[Lane]) -> None:
     """Workers for these lanes, each a process; ends when told to, or when all of them have."""
     storage = Storage(settings.home.resolve())
     storage.prepare()
-    stopping = _stop_signals()
+    stopping = StopSignals(*STOP_SIGNALS)
     children = [Child(f"worker-{lane}-{socket.gethostname()}", ["worker.tasks", lane.value]) for lane in lanes]
     try:
         for child in children:
@@ -185,23 +184,12 @@ def _setup_code(path: Path) -> str:
 # -- while it runs ------------------------------------------------------------------------------------------------
 
 
-def _stop_signals() -> threading.Event:
-    stopping = threading.Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, stop)
-    return stopping
-
-
 def address(settings: Settings) -> str:
     host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::", "::1") else settings.host
     return f"http://{host}:{settings.port}"
 
 
-def _wait_for_health(settings: Settings, web: Child, storage: Storage, stopping: threading.Event) -> None:
+def _wait_for_health(settings: Settings, web: Child, storage: Storage, stopping: StopSignals) -> None:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/v1/health"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -225,14 +213,14 @@ def _setup_line(setup_code: str) -> str:
     return f"First visit: create the administrator with the set-up code {setup_code}"
 
 
-def _keep_alive(children: list[Child], storage: Storage, stopping: threading.Event) -> None:
+def _keep_alive(children: list[Child], storage: Storage, stopping: StopSignals) -> None:
     while not stopping.wait(0.2):
         for child in children:
             if child.process is not None and child.process.poll() is not None:
                 _restart(child, storage, stopping)
 
 
-def _restart(child: Child, storage: Storage, stopping: threading.Event) -> None:
+def _restart(child: Child, storage: Storage, stopping: StopSignals) -> None:
     assert child.process is not None
     end_group(child.process.pid)
     if time.monotonic() - child.started_at > STEADY_AFTER_S:

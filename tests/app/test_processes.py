@@ -90,3 +90,31 @@ def test_a_group_is_ended_whole() -> None:
     leader.wait()
     assert wait_for(lambda: is_gone(grandchild))
     end_group(leader.pid)  # once more: nobody is there, nothing happens
+
+
+SIGNALLED = """
+import os, signal, threading
+from app.processes import StopSignals
+for _ in range(300):
+    stopping = StopSignals(signal.SIGUSR1)
+    threading.Timer(0.001, os.kill, [os.getpid(), signal.SIGUSR1]).start()
+    while not stopping.wait(0):
+        pass
+    assert stopping.wait(60) and stopping.is_set()
+    os.close(stopping._reader), os.close(stopping._writer)
+print("stopped")
+"""
+
+
+def test_a_signal_stops_a_process_that_is_waiting_for_it_whenever_it_comes() -> None:
+    process = run(SIGNALLED)
+    assert process.communicate(timeout=60)[0] == "stopped\n"
+
+
+def test_waiting_for_a_stop_ends_after_its_time() -> None:
+    process = run("""
+        import signal
+        from app.processes import StopSignals
+        print(StopSignals(signal.SIGUSR1).wait(0.05))
+    """)
+    assert process.communicate(timeout=60)[0] == "False\n"
