@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 from google.protobuf import text_format
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.topology import caffe_pb2
@@ -52,6 +52,7 @@ def test_the_engine_has_every_type_that_the_check_lets_through() -> None:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32))
+@example(250_838)  # a pooling with an empty last window
 def test_what_passes_the_check_runs_in_the_engine(seed: int) -> None:
     draw = random.Random(seed)
     text, channels, size = random_net(draw), draw.choice([1, 3]), draw.choice([8, 17])

@@ -166,6 +166,7 @@ def test_every_type_has_its_rule_tested() -> None:
         ("Deconvolution", f"{CONV} {{ num_output: 1 kernel_size: 1 pad: 9 }}", [I], "pad leaves nothing"),
         ("Pooling", f"{POOL} {{ kernel_size: 20 }}", [I], "kernel_size 20 exceeds its input 8×9"),
         ("Pooling", f"{POOL} {{ kernel_h: 8 kernel_w: 10 }}", [I], "kernel_size 8×10 exceeds its input 8×9"),
+        ("Pooling", f"{POOL} {{ kernel_size: 1 stride: 3 }}", [I], "kernel_size 1 with stride 3 ends in an empty window"),
         ("Pooling", f"{POOL} {{ kernel_size: 2 pad: 2 }}", [I], "pad 2 is not smaller than kernel_size 2"),
         ("Pooling", f"{POOL} {{ pool: STOCHASTIC kernel_size: 3 pad: 1 }}", [I], "pool STOCHASTIC takes no pad"),
         ("Pooling", f"{POOL} {{ kernel_size: 2 global_pooling: true }}", [I], "has global_pooling and a kernel size"),

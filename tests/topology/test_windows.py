@@ -21,6 +21,7 @@ from tests.topology.texts import opencv_net, opencv_shapes, randomly_weighted
         (Window(2, 3, 1), 8, 3),  # starts -1 2 5; a fourth at 8 would begin beyond the image
         (Window(2, 2, 1), 3, 2),  # starts -1 1; a third at 3 would begin beyond the image
         (Window(2, 2), 1, 1),  # cut to the only pixel
+        (Window(1, 3), 8, 3),  # starts 0 3 6; a fourth at 9 would hold nothing
         (Window(3, 2), 224, 112),
         (Window(3, 2), 55, 27),
     ],
@@ -42,18 +43,22 @@ def test_deconvolution_undoes_a_convolution_without_remainder() -> None:
         assert window.convolved(window.deconvolved(7)) == 7
 
 
+def options_of(kernels: tuple[int, int], strides: tuple[int, int], pads: tuple[int, int]) -> str:
+    named = (("kernel", kernels), ("stride", strides), ("pad", pads))
+    return " ".join(f"{name}_h: {values[0]} {name}_w: {values[1]}" for name, values in named)
+
+
 def random_layer(seed: int) -> tuple[str, tuple[int, int, int]]:
     """A net of one convolution or pooling with random windows that fit a random image."""
     draw = random.Random(seed)
     height, width = draw.randint(6, 40), draw.randint(6, 40)
     kernels = draw.randint(1, 6), draw.randint(1, 6)
     strides = draw.randint(1, 4), draw.randint(1, 4)
-    pads = tuple(draw.randint(0, kernel - 1) for kernel in kernels)
-    options = " ".join(
-        f"{name}_h: {values[0]} {name}_w: {values[1]}"
-        for name, values in (("kernel", kernels), ("stride", strides), ("pad", pads))
-    )
+    pads = draw.randint(0, kernels[0] - 1), draw.randint(0, kernels[1] - 1)
+    options = options_of(kernels, strides, pads)
     if seed % 2:
+        strides = min(strides[0], kernels[0]), min(strides[1], kernels[1])  # larger ones can end in an empty window
+        options = options_of(kernels, strides, pads)
         kind = f'Pooling" pooling_param {{ pool: {draw.choice(["MAX", "AVE"])} {options} }}'
     else:
         kind = f'Convolution" convolution_param {{ num_output: {draw.randint(1, 4)} {options} }}'

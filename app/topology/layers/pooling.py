@@ -22,6 +22,14 @@ def pooling(options: caffe_pb2.LayerParameter, bottoms: tuple[Shape, ...]) -> Ou
         kernel = f"kernel_size {size_text(down.kernel, across.kernel)}"
         raise LayerFault(f"{kernel} exceeds its input {height}×{width}", "kernel_size")
     rounds = rounds_up(given)
+    if rounds and not (down.pad or across.pad) and (down.ends_empty(height) or across.ends_empty(width)):
+        # Caffe leaves such a window out only where there is a pad; without one its value is no number of the image.
+        window = (
+            f"kernel_size {size_text(down.kernel, across.kernel)} with stride {size_text(down.stride, across.stride)}"
+        )
+        raise LayerFault(
+            f"{window} ends in an empty window on its input {height}×{width}; set round_mode: FLOOR", "stride"
+        )
     return Outcome(tops=((batch, channels, down.pooled(height, rounds), across.pooled(width, rounds)),))
 
 

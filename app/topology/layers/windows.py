@@ -37,9 +37,14 @@ class Window:
         """Output size of a pooling (Caffe, pooling_layer.cpp): rounded up; no window begins beyond image and pad."""
         room = size + 2 * self.pad - self.kernel
         pooled = (-(-room // self.stride) if rounds_up else room // self.stride) + 1
-        if self.pad and (pooled - 1) * self.stride >= size + self.pad:
-            pooled -= 1
-        return pooled
+        return pooled - 1 if self._begins_beyond(size, pooled) else pooled
+
+    def ends_empty(self, size: int) -> bool:
+        """Whether rounding up gives a last window that holds no pixel."""
+        return self._begins_beyond(size, -(-(size + 2 * self.pad - self.kernel) // self.stride) + 1)
+
+    def _begins_beyond(self, size: int, windows: int) -> bool:
+        return (windows - 1) * self.stride >= size + self.pad
 
     def remainder(self, size: int) -> int:
         """Pixels at the end that no whole window reaches."""
