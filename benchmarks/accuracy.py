@@ -71,8 +71,8 @@ class Quick(nn.Module):
 
 def recipes() -> list[Recipe]:
     base = SolverSpec(val_interval=0, snapshot_interval=0, momentum=0.9)
-    quick = replace(base, epochs=40, batch_size=100, base_lr=0.001, weight_decay=0.004, lr_policy=LrPolicy.FIXED)
-    resnet = replace(base, epochs=15, batch_size=64, base_lr=0.05, weight_decay=5e-4, lr_policy=LrPolicy.COSINE)
+    quick = replace(base, epochs=24, batch_size=100, base_lr=0.001, weight_decay=0.004, lr_policy=LrPolicy.FIXED)
+    resnet = replace(base, epochs=6, batch_size=64, base_lr=0.05, weight_decay=5e-4, lr_policy=LrPolicy.COSINE)
     return [
         Recipe("quick", "cifar10-quick", Quick, quick, mirror=False),
         Recipe("resnet18", "resnet18", lambda: resnet18(num_classes=10), resnet, mirror=True),

@@ -27,7 +27,7 @@ from app.solver.spec import SolverSpec
 from app.topology.fit import fit
 from app.topology.zoo import zoo_entry
 from worker.datasets.build import BuildSpec, build
-from worker.engine.device import has_bfloat16, set_up_device
+from worker.engine.device import set_up_device
 from worker.engine.spec import RunInfo, SnapshotInfo
 from worker.engine.train import TrainSpec, train
 
@@ -58,12 +58,11 @@ def measured(folder: Path, options: argparse.Namespace) -> list[tuple[str, float
     dataset = folder / "dataset"
     everything = BuildSpec(options.archive, options.archive.name, dataset, "mnist", 100, 0, 0, Channels.GRAY, 28, 28)
     build(everything, lambda _: None, lambda: False)
-    precisions = ["float32"] + (["bfloat16"] if has_bfloat16(torch.device(options.device)) else [])
     runs: dict[str, Callable[[], float]] = {
         "what people write: ImageFolder, DataLoader, float32": lambda: peer(folder / "files", options, workers=0),
         "… with 2 loader processes": lambda: peer(folder / "files", options, workers=2),
     }
-    for precision in precisions:
+    for precision in ("float32", "bfloat16"):
         runs[f"Trainyard, {precision}"] = lambda precision=precision: ours(dataset, folder, options, precision)
     best = dict.fromkeys(runs, 0.0)
     for _ in range(options.rounds):

@@ -41,7 +41,7 @@ class Regularization(StrEnum):
 
 
 class Precision(StrEnum):
-    AUTO = "auto"  # bfloat16 where the hardware has it
+    AUTO = "auto"  # bfloat16 where the hardware is faster in it
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
 

@@ -74,21 +74,20 @@ def keep_freed_memory() -> bool:
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """`auto` takes bfloat16 where the hardware computes in it, float32 elsewhere."""
+    """`auto` takes bfloat16 where the hardware is faster in it, float32 elsewhere."""
     if wanted not in PRECISIONS:
         raise EngineError(f'expected precision {" or ".join(PRECISIONS)}, found "{wanted}"')
     if wanted == "auto":
-        wanted = "bfloat16" if has_bfloat16(device) else "float32"
+        wanted = "bfloat16" if gains_by_bfloat16(device) else "float32"
     return Precision(torch.bfloat16 if wanted == "bfloat16" else torch.float32, device)
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware itself computes in bfloat16: CPUs with AMX or AVX512-BF16, CUDA from Ampere on."""
+def gains_by_bfloat16(device: torch.device) -> bool:
+    """Whether nets train faster in bfloat16: on CUDA from Ampere on, and on CPUs with AMX.
+
+    AVX512-BF16 alone does not do it: every net measured took a third longer than in float32 (docs/decisions.md).
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return _cpu_says("_is_amx_tile_supported") or _cpu_says("_is_avx512_bf16_supported")
-
-
-def _cpu_says(name: str) -> bool:
-    question = getattr(torch.cpu, name, None)
+    question = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return bool(question and question())
