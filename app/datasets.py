@@ -87,6 +87,12 @@ def count_models(session: Session, datasets: Sequence[Dataset]) -> dict[int, int
     return {dataset_id: found.get(dataset_id, 0) for dataset_id in ids}
 
 
+def versions_of(session: Session, dataset_id: int) -> list[Dataset]:
+    """What was made from it without some of its pictures, the newest first; ten at most."""
+    made_from = Dataset.options["parent_id"].as_integer()
+    return list(session.scalars(select(Dataset).where(made_from == dataset_id).order_by(Dataset.id.desc()).limit(10)))
+
+
 def get_dataset(session: Session, dataset_id: int) -> Dataset:
     dataset = session.get(Dataset, dataset_id)
     if dataset is None:

@@ -137,6 +137,7 @@ def _show(
         "resize_mode": resize_text(dataset.preprocessing),
         "version": dataset_images.version_of(dataset),
         "has_parent": session.get(Dataset, dataset.options.get("parent_id", 0)) is not None,
+        "versions": datasets.versions_of(session, dataset.id),
         "has_class_means": (files.folder / CLASS_MEANS_FILE).is_file(),
         "size_bytes": files.size_bytes(),
         "sizes": original_sizes(files.folder, list(dataset.splits), dataset_images.version_of(dataset)),

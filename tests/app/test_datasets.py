@@ -18,6 +18,7 @@ from app.datasets import (
     delete_dataset,
     list_datasets,
     stop_dataset,
+    versions_of,
 )
 from app.db import Database, Dataset, Job, Record, SourceUpload, Status, Upload, User
 from app.preprocessing import Channels
@@ -174,3 +175,11 @@ def test_renaming_keeps_what_is_not_said(any_database: Database, user: User) -> 
     with any_database.read() as session:
         changed = session.get_one(Dataset, dataset.id)
         assert (changed.name, changed.job.title, changed.description) == ("new", "new", "old")
+
+
+def test_versions_are_found_by_what_they_were_made_from(any_database: Database) -> None:
+    parent, other = (factories.dataset(any_database) for _ in range(2))
+    made = [factories.dataset(any_database, options={"parent_id": parent.id}).id for _ in range(2)]
+    with any_database.read() as session:
+        assert [version.id for version in versions_of(session, parent.id)] == made[::-1]
+        assert versions_of(session, other.id) == []

@@ -77,6 +77,7 @@ def test_keep_one_makes_a_version_with_one_of_each_and_none_of_two_labels(
     page = client.get(f"/datasets/{version.id}").text
     assert f'<a href="/datasets/{dataset.id}">pets</a>' in page
     assert "7 pictures" in page
+    assert f'<a href="/datasets/{version.id}">pets v2</a>' in client.get(f"/datasets/{dataset.id}").text
 
 
 def test_drop_all_leaves_none_of_a_group(
