@@ -40,9 +40,14 @@ def serve(server: Server, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
+def said(server: Server, words: str) -> None:
+    """It answers a moment before it says so."""
+    wait_until(lambda: words in server.output, f"“{words}”", server=server)
+
+
 def test_it_says_where_it_is_and_runs_a_worker_for_each_lane(server: Server) -> None:
-    assert f"Trainyard is at http://localhost:{server.port}" in server.output
-    assert "Sign in with your user name" in server.output
+    said(server, f"Trainyard is at http://localhost:{server.port}")
+    said(server, "Sign in with your user name")
     health = httpx.get(f"{server.url}/api/v1/health").json()
     assert health["workers"] == {"data": 1, "train": 1, "predict": 1}
     for words in CHILDREN:
@@ -110,7 +115,7 @@ def test_killing_it_ends_its_children(tmp_path: Path) -> None:
 def test_the_set_up_code_is_printed_kept_and_for_the_owners_eyes_only(tmp_path: Path) -> None:
     with serving(tmp_path / "home", TRAINYARD_ADMIN_PASSWORD="") as server:
         code = (server.home / "setup-code").read_text().strip()
-        assert f"set-up code {code}" in server.output
+        said(server, f"set-up code {code}")
         assert stat.S_IMODE((server.home / "setup-code").stat().st_mode) == 0o600
         assert len(code) >= 16
         assert httpx.get(f"{server.url}/", follow_redirects=True).url.path == "/setup"
