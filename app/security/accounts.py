@@ -6,9 +6,8 @@ Sessions and tokens are in `app/security/sessions.py`, signing in is in `app/sec
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -86,7 +85,3 @@ def enable_user(session: Session, user_id: int) -> None:
 
 def list_users(session: Session) -> list[User]:
     return list(session.scalars(select(User).order_by(User.username_key)))
-
-
-def count_users(session: Session) -> int:
-    return cast(int, session.scalar(select(func.count()).select_from(User)))
