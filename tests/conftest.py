@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from playwright.sync_api import expect
 from sqlalchemy import make_url
 
 from app.db import Database, User, WebSession
@@ -19,6 +20,8 @@ from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
 from tests import databases, factories, machine
+
+expect.set_options(timeout=60_000)
 
 PASSWORD = "correct horse battery"
 

@@ -66,7 +66,7 @@ def test_a_broker_that_is_away_costs_a_delay_and_no_error(settings: Settings, da
     job = factories.job(database)
     began = time.monotonic()
     Queue(away, database).enqueue(job.id)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30  # Celery's own retries would go on for ever
     with database.read() as session:
         assert session.get_one(Job, job.id).sent_at is None
 

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_MS, shot
+from tests.server import wait_until
 
 MINUTES_MS = 4 * PATIENCE_MS
 
@@ -117,8 +118,7 @@ def watch_it(page: Page) -> None:
     first = points(page)
     shot(page, "model-running")
     status(page, "done")
-    page.wait_for_timeout(1_000)
-    assert points(page) > first
+    wait_until(lambda: points(page) > first, "more points")
     assert page.evaluate("window.neverLoadedAgain") is True
     expect(page.get_by_role("main")).to_contain_text("test accuracy")
     shot(page, "model")

@@ -33,6 +33,18 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+CONNECTED = """async () => {
+  const names = [...document.querySelectorAll("[data-behavior]")].flatMap((one) => one.dataset.behavior.split(/\\s+/));
+  await Promise.allSettled(names.filter(Boolean).map((name) => import(`/static/js/behaviors/${name}.js`)));
+  await new Promise((resolve) => setTimeout(resolve));
+}"""
+
+
+def connected(page: Page) -> None:
+    """Waits for the behaviours. main.js has asked for each before us, so it is connected when its module comes here."""
+    page.evaluate(CONNECTED)
+
+
 class Site:
     """Pages by path; `problems` collects what the browser complained about."""
 
@@ -56,6 +68,7 @@ class Site:
         page.on("console", lambda line: self.problems.append(line.text) if line.type == "error" else None)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.goto(ORIGIN + path)
+        connected(page)
         return page
 
     def _answer(self, route: Route, request: Request) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.conftest import Browser
 from tests.static.conftest import Site
@@ -74,10 +75,10 @@ def test_the_theme_is_kept_and_applied_before_the_first_paint(site: Site, html: 
     button = page.get_by_role("button", name="Theme")
     button.click()
     button.click()
-    assert button.text_content() == "Theme: dark"
+    expect(button).to_have_text("Theme: dark")
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    assert page.get_by_role("button", name="Theme").text_content() == "Theme: dark"
+    expect(page.get_by_role("button", name="Theme")).to_have_text("Theme: dark")
 
 
 def test_a_question_is_asked_before_something_is_deleted(site: Site, html: str) -> None:

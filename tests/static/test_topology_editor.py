@@ -39,11 +39,11 @@ def test_lines_are_numbered_and_coloured_under_the_same_text(page: Page) -> None
 def test_an_error_is_marked_at_its_line_soon_after_the_last_key(page: Page, site: Site) -> None:
     edit(page, '"Pooling"', '"Poling"')
     issue = page.locator('.issues [data-kind="error"]').first
-    expect(issue).to_contain_text('is "Pooling" meant?', timeout=5000)
+    expect(issue).to_contain_text('is "Pooling" meant?')
     line = issue.get_attribute("data-line")
     expect(page.locator('.editor-gutter b[data-kind="error"]').first).to_have_text(line or "")
     edit(page, '"Poling"', '"Pooling"')
-    expect(page.get_by_text("No errors")).to_be_visible(timeout=5000)
+    expect(page.get_by_text("No errors")).to_be_visible()
     expect(page.locator(".editor-gutter b")).to_have_count(0)
     assert site.problems == []
 
@@ -59,17 +59,17 @@ def test_a_click_on_a_place_puts_the_cursor_there(page: Page) -> None:
 
 def test_the_table_follows_the_input_that_is_typed(page: Page) -> None:
     page.fill("#width", "64")
-    expect(page.get_by_text("1 × 20 × 24 × 60")).to_be_visible(timeout=5000)
+    expect(page.get_by_text("1 × 20 × 24 × 60")).to_be_visible()
     page.fill("#width", "0")
-    expect(page.get_by_text("found “0”")).to_be_visible(timeout=5000)
+    expect(page.get_by_text("found “0”")).to_be_visible()
 
 
 def test_diagram_and_changes_are_one_click_away(page: Page) -> None:
     page.get_by_label("Diagram", exact=True).first.check(force=True)
-    expect(page.locator("svg.net-diagram")).to_be_visible(timeout=5000)
+    expect(page.locator("svg.net-diagram")).to_be_visible()
     edit(page, "num_output: 20", "num_output: 30")
     page.get_by_label("Changes").check(force=True)
-    expect(page.get_by_text("convolution_param.num_output: 20 → 30")).to_be_visible(timeout=5000)
+    expect(page.get_by_text("convolution_param.num_output: 20 → 30")).to_be_visible()
 
 
 def test_enter_keeps_the_indent_and_undo_takes_it_back(page: Page) -> None:
@@ -95,7 +95,7 @@ def test_the_model_form_marks_faulty_lines_too(site: Site, client: Browser, data
     page.locator(".editor").wait_for()
     edit(page, '"Pooling"', '"Poling"')
     issue = page.locator('.issues [data-kind="error"]').first
-    expect(issue).to_contain_text('is "Pooling" meant?', timeout=5000)
+    expect(issue).to_contain_text('is "Pooling" meant?')
     place = issue.locator(".place")
     line, column = (place.text_content() or "").split(":")
     expect(page.locator('.editor-gutter b[data-kind="error"]').first).to_have_text(line)

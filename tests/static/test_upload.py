@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Request, Route
 
-from tests.static.conftest import Site
+from tests.static.conftest import Site, connected
 
 FORM = """
 <form class="drop" method="post" action="/uploads" data-behavior="upload" data-endpoint="/uploads/tus"
@@ -61,8 +61,6 @@ class TusServer:
 
 
 def choose(page: Page) -> None:
-    page.wait_for_function("() => document.documentElement.dataset.js !== undefined")
-    page.wait_for_timeout(200)
     page.set_input_files("input[type=file]", {"name": "絵.zip", "mimeType": "application/zip", "buffer": DATA})
 
 
@@ -123,12 +121,11 @@ def test_after_a_reload_the_same_file_goes_on(site: Site, tmp_path_factory: pyte
     file.write_bytes(DATA)
     server = TusServer(site, lambda number, _route: number == 2)
     page = site.open(FORM)
-    page.wait_for_timeout(200)
     page.set_input_files("input[type=file]", file)
     page.wait_for_function("() => document.querySelector('progress')?.value > 30")
     page.on("dialog", lambda dialog: dialog.accept())
     page.reload()
-    page.wait_for_timeout(200)
+    connected(page)
     page.set_input_files("input[type=file]", file)
     page.wait_for_url("**/uploads/7")
     assert server.received == DATA

@@ -20,7 +20,7 @@ from app.topology.writing import deploy_text, train_val_text
 from app.topology.zoo import zoo
 from tests.topology.texts import preprocessing_of
 
-LONGEST_S = 1.0  # of processor time
+LONGEST = 20.0  # times as long as this machine takes to add up a million squares: about a second on a common one
 Result = TypeVar("Result")
 FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -30,9 +30,17 @@ def soon(verb: Callable[..., Result], *given: Any, **named: Any) -> Result:
     for _ in range(3):
         started = time.process_time()
         result = verb(*given, **named)
-        if time.process_time() - started < LONGEST_S:
+        took_s = time.process_time() - started
+        if took_s < 0.2 or took_s < LONGEST * a_million_squares_s():
             return result
-    raise AssertionError(f"took longer than {LONGEST_S} s of processor time, three times")
+    raise AssertionError(f"took more than {LONGEST} times as long as adding up a million squares, three times")
+
+
+def a_million_squares_s() -> float:
+    """The pace of this machine just now, in seconds of processor time."""
+    started = time.process_time()
+    sum(number * number for number in range(1_000_000))
+    return time.process_time() - started
 
 
 def thrown(text: str, channels: int = 3, size: int = 32, classes: int = 10) -> Report:
@@ -275,5 +283,5 @@ TILES = relus(1_400).replace("ReLU", "Tile").replace("}", "tile_param{tiles:9}}"
     ],
     ids=lambda text: f"{text[:12].strip()}… {len(text)}",
 )
-def test_huge_and_hostile_texts_are_answered_within_a_second(text: str) -> None:
+def test_huge_and_hostile_texts_are_answered_in_time(text: str) -> None:
     assert thrown(text).errors

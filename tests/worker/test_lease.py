@@ -25,22 +25,22 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 def claimed(database: Database) -> Job:
     factories.job(database)
     with database.write() as session:
-        job = Job.claim_next(session, Lane.TRAIN, "train@here:1:1", 1.0)
+        job = Job.claim_next(session, Lane.TRAIN, "train@here:1:1", 3.0)
     assert job is not None
     return job
 
 
 def held(database: Database, job: Job) -> Lease:
-    return Lease(database, job.id, job.attempt, lease_s=1.0, heartbeat_s=0.3)
+    return Lease(database, job.id, job.attempt, lease_s=3.0, heartbeat_s=0.3)
 
 
 def test_a_held_lease_outlives_its_length(any_database: Database) -> None:
     job = claimed(any_database)
     with held(any_database, job):
-        time.sleep(2.0)
+        time.sleep(4.0)
         with any_database.write() as session:
             assert Job.reconcile(session) == []
-    time.sleep(1.2)
+    time.sleep(3.2)
     with any_database.write() as session:
         assert Job.reconcile(session) == [job.id]
 
@@ -53,7 +53,7 @@ def test_a_stop_request_arrives_between_heartbeats(database: Database) -> None:
         assert not lease.should_stop
         with database.write() as session:
             Job.request_stop(session, job.id)
-        wait_until(lambda: lease.stop_requested, "the stop request", 5)
+        wait_until(lambda: lease.stop_requested, "the stop request", 20)
     assert not lease.closing
 
 

@@ -171,16 +171,14 @@ def test_metrics_wait_for_a_database_that_is_busy(database: Database, storage: S
     holder = threading.Thread(target=hold)
     with recorder:
         holder.start()
-        slowest_s = 0.0
         for iteration in range(1, 101):
-            began = time.monotonic()
             recorder.on_metrics(iteration, 0.1, {"train/loss": 1.0})
             recorder.on_progress(iteration, 0.1, 1.0)
-            slowest_s = max(slowest_s, time.monotonic() - began)
             time.sleep(0.01)
+        was_locked_all_the_time = holder.is_alive()
         release.set()
         holder.join()
-    assert slowest_s < 0.5
+    assert was_locked_all_the_time
     assert [iteration for iteration, _, _ in points(database, model)] == list(range(1, 101))
 
 
