@@ -120,7 +120,7 @@ def token(username: str, label: str = "command line") -> None:
 @cli.command()
 def sample() -> None:
     """Put scikit-learn's handwritten digits among the uploads."""
-    from app.uploads import add_sample
+    from app.uploads.uploads import add_sample
 
     with _database() as (settings, database):
         upload = add_sample(database, Storage(settings.home.resolve()), user_id=None)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from app import errors, live, uploads
+from app import errors, live
 from app.api import dataset_images as api_dataset_images
 from app.api import dataset_previews as api_dataset_previews
 from app.api import datasets as api_datasets
@@ -45,6 +45,7 @@ from app.queue import Queue
 from app.security import gate
 from app.settings import Settings
 from app.storage import Storage
+from app.uploads import uploads
 from app.version import VERSION
 from app.web import ROOT
 

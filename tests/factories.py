@@ -27,11 +27,11 @@ from app.db import (
 )
 from app.db.base import now
 from app.preprocessing import Channels, Preprocessing
+from app.pretrained.weights_files import WeightsSource
 from app.security.passwords import hash_password, username_key
 from app.security.sessions import cookie_name, digest
 from app.settings import Settings
 from app.solver.spec import SolverSpec
-from app.weights_files import WeightsSource
 
 CLASSES = [{"name": "cat", "count": 10}, {"name": "dog", "count": 12}]
 SPLITS = {

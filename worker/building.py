@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import select
 
 from app.archives import ArchiveError
+from app.datasets.dropped import read_dropped
 from app.db import Database, Dataset, Job
-from app.dropped import read_dropped
 from app.imaging.copies import Augmentation
 from app.queue import Queue
 from app.settings import Settings

@@ -21,18 +21,18 @@ from sqlalchemy import select
 
 from app.db import Database, Job, PretrainedNet
 from app.preprocessing import Preprocessing
+from app.pretrained.weights_files import WeightsSource
 from app.settings import Settings
 from app.storage import Storage
 from app.topology.errors import TopologyError
 from app.topology.fine_tuning import Fate, KeptLayer, MatchedWeight, kept_layers, match_weights
 from app.topology.layers import Shape
-from app.weights_files import WeightsSource
 from worker.engine.errors import EngineError
-from worker.export.sent_mean import SentMean, mean_of, mean_of_dataset
-from worker.export.sent_weights import SentWeights, open_caffemodel_weights, open_safetensors_weights
-from worker.export.weights_writer import write_weights
 from worker.lease import Lease
 from worker.outcome import Outcome, Refusal
+from worker.pretrained.sent_mean import SentMean, mean_of, mean_of_dataset
+from worker.pretrained.sent_weights import SentWeights, open_caffemodel_weights, open_safetensors_weights
+from worker.pretrained.weights_writer import write_weights
 
 SENT = "sent"  # what came from outside, in the net's folder, until it is imported
 WEIGHTS = "weights.safetensors"

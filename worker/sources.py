@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from app.archives.server_folder import allowed_folder
+from app.datasets.made_of import MadeOf, Place, Text, text_file
 from app.db import Dataset
-from app.made_of import MadeOf, Place, Text, text_file
 from app.settings import Settings
 from app.storage import Storage
 from worker.datasets.spec import Databases, Lists, Source

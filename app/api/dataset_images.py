@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app import datasets
-from app.dataset_files import DatasetFiles, FilesMissing
+from app.datasets import datasets
+from app.datasets.files import DatasetFiles, FilesMissing
+from app.datasets.image_sizes import Sizes, original_sizes
+from app.datasets.lmdb_reader import media_type
 from app.db import Dataset, Status
-from app.image_sizes import Sizes, original_sizes
-from app.lmdb_reader import media_type
 from app.schemas.dataset_images import ImageList, ImageOut, LeftOut, LeftOutList
 from app.schemas.datasets import Split
 from app.web import ApiError, PageNotFound, ReadSession, StorageDep

@@ -8,13 +8,13 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
 
-from app import previews
 from app.api.datasets import completed
+from app.datasets import previews
+from app.datasets.picture_places import PicturePlace, folder_place, prefix_beside, upload_place
+from app.datasets.previews import Drawn, PreviewRow
 from app.db import Upload
 from app.imaging.copies import Augmentation
-from app.picture_places import PicturePlace, folder_place, prefix_beside, upload_place
 from app.preprocessing import ResizeMode
-from app.previews import Drawn, PreviewRow
 from app.schemas.dataset_images import DatasetPreview, DrawnOut, PreviewedImage
 from app.schemas.datasets import NewDataset
 from app.schemas.sources import Place

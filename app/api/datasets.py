@@ -8,12 +8,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app import datasets, guessing
-from app.checkup import Checkup
-from app.dataset_download import dataset_zip
-from app.dataset_files import DatasetFiles
-from app.dataset_versions import create_version
-from app.datasets import DatasetInUse, Filter, InvalidDataset
+from app.datasets import datasets, guessing
+from app.datasets.checkup import Checkup
+from app.datasets.datasets import DatasetInUse, Filter, InvalidDataset
+from app.datasets.download import dataset_zip
+from app.datasets.files import DatasetFiles
+from app.datasets.versions import create_version
 from app.db import Status, Upload
 from app.schemas.datasets import DatasetChanges, DatasetList, DatasetOut, NewDataset, NewVersion
 from app.storage import Storage

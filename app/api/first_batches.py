@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
-from app.first_batches import ask_for_first_batch, get_first_batch, image_file
-from app.launch import InvalidModel
+from app.models.first_batches import ask_for_first_batch, get_first_batch, image_file
+from app.models.launch import InvalidModel
 from app.schemas.first_batches import FirstBatchOut, NewFirstBatch
 from app.web import ApiError, CurrentUser, DatabaseDep, ReadSession, StorageDep
 

@@ -1,4 +1,4 @@
-"""Models as JSON: launch, list, follow, stop, resume, change, delete, download. The rules are in `app/models.py`."""
+"""Models as JSON: launch, list, follow, stop, resume, change, delete, download. The rules are in `app/models`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app import downloads, live, models
+from app import live
 from app.db import Database, Metric, Snapshot, Status
-from app.downloads import Form
-from app.launch import InvalidModel, launch
 from app.live_reading import point_dict
-from app.models import Filter, ModelBusy
+from app.models import download as downloads
+from app.models import models
+from app.models.download import Form
+from app.models.launch import InvalidModel, launch
+from app.models.models import Filter, ModelBusy
 from app.schemas.models import (
     MAX_ID,
     Launched,

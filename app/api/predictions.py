@@ -8,11 +8,11 @@ from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
-from app import predictions
 from app.errors import messages_by_field
-from app.predictions import InvalidPrediction, PictureTest
+from app.predictions import predictions
+from app.predictions.predictions import InvalidPrediction, PictureTest
+from app.predictions.tested import SubjectDep, under_both
 from app.schemas.predictions import NewPrediction, PredictionDetail, PredictionList, PredictionOut
-from app.tested import SubjectDep, under_both
 from app.web import ApiError, CurrentUser, DatabaseDep, ReadSession, StorageDep
 
 endpoints = APIRouter(tags=["predictions"])

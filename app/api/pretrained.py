@@ -1,4 +1,4 @@
-"""Pretrained nets as JSON: send, keep a snapshot, list, change, delete, download. Rules are in `app/pretrained.py`."""
+"""Pretrained nets as JSON: send, keep a snapshot, list, change, delete, download. Rules are in `app/pretrained`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from app import pretrained, pretrained_download
 from app.db import Database, PretrainedNet
 from app.errors import messages_by_field
-from app.pretrained import Filter, PretrainedBusy
-from app.pretrained_facts import InvalidPretrained
-from app.receiving_files import receive_files
+from app.pretrained import download as pretrained_download
+from app.pretrained import pretrained
+from app.pretrained.facts import InvalidPretrained
+from app.pretrained.pretrained import Filter, PretrainedBusy
 from app.schemas.errors import refuses
 from app.schemas.pretrained import (
     FromSnapshot,
@@ -24,6 +24,7 @@ from app.schemas.pretrained import (
     PretrainedList,
     PretrainedOut,
 )
+from app.uploads.receiving_files import receive_files
 from app.web import ApiError, CurrentUser, DatabaseDep, ReadSession, StorageDep
 
 router = APIRouter(prefix="/api/v1/pretrained", tags=["pretrained nets"])

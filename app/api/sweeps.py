@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app import models, sweeps
 from app.db import Sweep
+from app.models import models, sweeps
 from app.schemas.models import MAX_ID, ModelOut
 from app.schemas.sweeps import SweepDetail, SweepList, SweepOut
 from app.web import CurrentUser, DatabaseDep, ReadSession

@@ -1,5 +1,5 @@
 """The tus 1.0 protocol for uploads (https://tus.io/protocols/resumable-upload): core, creation, creation-with-upload,
-termination, checksum. Here headers are read and written; bytes are received in `app/receiving.py`.
+termination, checksum. Here headers are read and written; bytes are received in `app/uploads/receiving.py`.
 
 Further than the protocol: Upload-Page names the page of the upload. It is no noun of the API because its addresses are
 part of the pages' form, but answers like it, in JSON.
@@ -18,10 +18,10 @@ from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from app import uploads
 from app.db import Status, Upload
 from app.errors import refusal
-from app.receiving import Checksum, ChecksumDiffers, LineCut, OtherOffset, Place, receive_piece
+from app.uploads import uploads
+from app.uploads.receiving import Checksum, ChecksumDiffers, LineCut, OtherOffset, Place, receive_piece
 from app.web import ApiError, CurrentUser, PageNotFound
 
 VERSION = "1.0.0"

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import undefer
 from starlette.concurrency import run_in_threadpool
 
-from app import uploads
 from app.db import Database, Status, Upload
-from app.receiving import LineCut, Place
-from app.receiving_form import receive_form
 from app.schemas.errors import refuses
 from app.schemas.uploads import UploadDetails, UploadPage, UploadSummary
+from app.uploads import uploads
+from app.uploads.receiving import LineCut, Place
+from app.uploads.receiving_form import receive_form
 from app.web import ApiError, CurrentUser, DatabaseDep, PageNotFound, ReadSession, StorageDep, require_owner
 
 router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])

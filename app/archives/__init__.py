@@ -1,7 +1,7 @@
 """Safe reading of what people upload: zip and tar archives of pictures in class folders.
 
 Here: what an archive holds (`inspect`), and where the bytes of each picture lie in it (`open_archive`, `read_picture`).
-Nothing is ever unpacked by name. Not here: receiving the file (`app/uploads.py`), decoding pictures
+Nothing is ever unpacked by name. Not here: receiving the file (`app/uploads/uploads.py`), decoding pictures
 (`worker/datasets`).
 
 Modules are imported when their names are asked for: a process that only reads entries starts a quarter sooner.

@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import ForeignKey, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from app.datasets.made_of import MadeOf
 from app.db.account import User
 from app.db.base import Record, now
 from app.db.job import Job
 from app.db.status import Status
 from app.db.upload import Upload
-from app.made_of import MadeOf
 from app.preprocessing import Channels, Preprocessing, ResizeMode, fill_color_of
 
 

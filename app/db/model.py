@@ -14,9 +14,9 @@ from app.db.base import Record, now
 from app.db.dataset import Dataset
 from app.db.job import Job
 from app.db.status import Status
+from app.models.start import Start
 from app.preprocessing import Preprocessing
 from app.solver.spec import SolverSpec
-from app.start import Start
 
 
 class Sweep(Record):

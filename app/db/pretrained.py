@@ -13,7 +13,7 @@ from app.db.base import OneOf, Record, now
 from app.db.job import Job
 from app.db.status import Status
 from app.preprocessing import Preprocessing
-from app.weights_files import WeightsSource
+from app.pretrained.weights_files import WeightsSource
 
 
 class PretrainedNet(Record):

@@ -1,4 +1,4 @@
-"""Uploads: an archive that was, or is being, received. Receiving is in `app/uploads.py`, reading in `app/archives`."""
+"""Uploads: an archive that was, or is being, received. Receiving is in `app/uploads`, reading in `app/archives`."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from app import datasets
-from app.checkup import DUPLICATES_FILE, Group
-from app.dataset_files import DatasetFiles
-from app.dataset_versions import create_version
-from app.datasets import InvalidDataset
+from app.datasets import datasets
+from app.datasets.checkup import DUPLICATES_FILE, Group
+from app.datasets.datasets import InvalidDataset
+from app.datasets.files import DatasetFiles
+from app.datasets.versions import create_version
 from app.db import Dataset
 from app.errors import messages_by_field
 from app.forms import Typed

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
-from app import datasets
-from app.class_means import class_mean
-from app.dataset_download import dataset_zip
-from app.dataset_files import DatasetFiles, FilesMissing
+from app.datasets import datasets
+from app.datasets.class_means import class_mean
+from app.datasets.download import dataset_zip
+from app.datasets.files import DatasetFiles, FilesMissing
+from app.datasets.lmdb_reader import StoredImage, media_type
 from app.db import Dataset, Status
-from app.lmdb_reader import StoredImage, media_type
 from app.schemas.datasets import SPLIT_NAMES, Split
 from app.storage import Storage
 from app.web import PageNotFound, ReadSession, StorageDep, render

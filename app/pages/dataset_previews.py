@@ -10,11 +10,11 @@ from fastapi.responses import HTMLResponse
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from app import previews
+from app.datasets import previews
+from app.datasets.picture_places import PicturePlace, folder_place, prefix_beside, upload_place
 from app.db import Upload
 from app.errors import messages_by_field
 from app.imaging.copies import Augmentation
-from app.picture_places import PicturePlace, folder_place, prefix_beside, upload_place
 from app.schemas.datasets import RESIZE_MODES, NewDataset
 from app.web import ReadSession, get_storage, render
 

@@ -12,18 +12,18 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import datasets, guessing, sources
 from app.archives import ArchiveError
 from app.archives.holdings import Holdings
-from app.datasets import InvalidDataset
+from app.datasets import datasets, guessing, sources
+from app.datasets.datasets import InvalidDataset
+from app.datasets.dropped import read_dropped
+from app.datasets.server_folders import folder_choices, look_into
 from app.db import Dataset, Status, Upload, User
-from app.dropped import read_dropped
 from app.errors import messages_by_field
 from app.forms import Files, Typed
 from app.pages import dataset_previews, source_form
 from app.pages.dataset_previews import find_upload
 from app.schemas.datasets import ENCODINGS, FILLS, RESIZE_MODES, SPLIT_NAMES, NewDataset, Split
-from app.server_folders import folder_choices, look_into
 from app.storage import Storage
 from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, get_storage, redirect, render
 

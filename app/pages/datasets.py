@@ -10,14 +10,14 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from app import datasets
-from app.class_means import CLASS_MEANS_FILE
-from app.dataset_files import DatasetFiles
-from app.datasets import DatasetInUse, Filter
+from app.datasets import datasets
+from app.datasets.class_means import CLASS_MEANS_FILE
+from app.datasets.datasets import DatasetInUse, Filter
+from app.datasets.files import DatasetFiles
+from app.datasets.image_sizes import original_sizes
 from app.db import Dataset, Status
 from app.errors import messages_by_field
 from app.forms import Typed
-from app.image_sizes import original_sizes
 from app.pages import dataset_checkup, dataset_images, dataset_previews, dataset_wizard
 from app.schemas.datasets import FINDINGS, SPLIT_NAMES, DatasetChanges, resize_text, sources_out
 from app.storage import Storage

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from app.db import Database, User
 from app.errors import messages_by_field
-from app.first_batches import ask_for_first_batch, get_first_batch, image_file
 from app.forms import Typed
-from app.launch import InvalidModel
+from app.models.first_batches import ask_for_first_batch, get_first_batch, image_file
+from app.models.launch import InvalidModel
 from app.queue import Queue
 from app.schemas.first_batches import NewFirstBatch
 from app.web import CurrentUser, DatabaseDep, ReadSession, StorageDep, render

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import starting
 from app.db import Dataset, Job, Model, Status
-from app.launch import EDITED, DatasetFacts, full_preprocessing
+from app.models import fine_tuning
+from app.models.fine_tuning import NewNet, StartError
+from app.models.launch import EDITED, DatasetFacts, full_preprocessing
 from app.preprocessing import Preprocessing
 from app.schemas.models import NewModel
 from app.schemas.start import START
-from app.starting import NewNet, StartError
 from app.storage import Storage
 from app.topologies import find_topology
 from app.topology.errors import TopologyError
@@ -29,7 +29,7 @@ Option = tuple[str, str | list[tuple[str, str]]]
 
 def offered(session: Session, chosen: str) -> list[Option]:
     """The options of a select: nothing, then groups of pretrained nets and models; the chosen one, however old."""
-    groups = starting.choices(session)
+    groups = fine_tuning.choices(session)
     known = {key for entries in groups.values() for key, _ in entries}
     if chosen and chosen not in known and START.fullmatch(chosen):
         groups["Chosen"] = [(chosen, chosen.replace(":", " "))]
@@ -43,9 +43,9 @@ def context(session: Session, storage: Storage, values: dict[str, str], text: st
     if not START.fullmatch(key):
         return {"start": None, "start_problem": ""}
     try:
-        start = starting.find_start(session, key, values.get("start_snapshot", ""))
+        start = fine_tuning.find_start(session, key, values.get("start_snapshot", ""))
         assert start is not None
-        preview = starting.preview_start(storage, start, _new_net(values, text, dataset))
+        preview = fine_tuning.preview_start(storage, start, _new_net(values, text, dataset))
         return {"start": preview, "start_problem": ""}
     except StartError as error:
         return {"start": None, "start_problem": str(error)}
@@ -57,12 +57,12 @@ def values_of(session: Session, key: str, snapshot: str) -> dict[str, str]:
     Raises PageNotFound when there are no such weights.
     """
     try:
-        start = starting.find_start(session, key, snapshot) if START.fullmatch(key) else None
+        start = fine_tuning.find_start(session, key, snapshot) if START.fullmatch(key) else None
     except StartError as error:
         raise PageNotFound(f"start: {error}") from None
     if start is None:
         raise PageNotFound("start")
-    source = starting.source_of(session, start)
+    source = fine_tuning.source_of(session, start)
     try:
         prototxt = retrainable(source.prototxt)
     except TopologyError:

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from app import models, schedules, topologies
+from app import topologies
 from app.augmentation import Augmentation, Flip
 from app.db import Dataset, FirstBatch, Job, Model, Status
 from app.errors import messages_by_field
 from app.forms import Typed
-from app.launch import (
+from app.models import models, schedules
+from app.models.launch import (
     EDITED,
     DatasetFacts,
     InvalidModel,

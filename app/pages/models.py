@@ -10,13 +10,16 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import curves, downloads, model_facts, models, predictions
 from app.db import Dataset, Model, Noun, Snapshot, Status, Subject
-from app.downloads import Form
 from app.errors import messages_by_field, refusal
 from app.forms import Typed
-from app.models import Filter, ModelBusy, row_id
+from app.models import curves, models
+from app.models import download as downloads
+from app.models import facts as model_facts
+from app.models.download import Form
+from app.models.models import Filter, ModelBusy, row_id
 from app.pages import model_wizard
+from app.predictions import predictions
 from app.schemas.models import ModelChanges
 from app.storage import Storage
 from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, StorageDep, redirect, render

@@ -11,17 +11,17 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 
-from app import activations, filters, layer_views, predictions
 from app.db import Prediction, Subject
 from app.errors import messages_by_field
-from app.layer_views import LayerView
-from app.pictures import PictureError, preview
-from app.predictions import InvalidPrediction, PictureTest
+from app.predictions import activations, filters, layer_views, predictions
+from app.predictions.layer_views import LayerView
+from app.predictions.pictures import PictureError, preview
+from app.predictions.predictions import InvalidPrediction, PictureTest
+from app.predictions.tested import SubjectDep, under_both
+from app.pretrained.weights_files import WeightsError
 from app.schemas.predictions import NewPrediction
 from app.storage import Storage
-from app.tested import SubjectDep, under_both
 from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, StorageDep, redirect, render
-from app.weights_files import WeightsError
 
 pages = APIRouter(include_in_schema=False)
 # The address holds the moment of the prediction, so that a picture may be kept for as long as the browser likes.

@@ -12,18 +12,21 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import State
 
-from app import activations, filters, model_facts, predictions, pretrained, pretrained_download
 from app.db import Noun, PretrainedNet, Status, Subject, User
 from app.errors import messages_by_field, refusal
 from app.forms import Typed
-from app.models import row_id
+from app.models import facts as model_facts
+from app.models.models import row_id
+from app.predictions import activations, filters, predictions
 from app.preprocessing import ResizeMode
-from app.pretrained import Filter, PretrainedBusy
-from app.pretrained_facts import InvalidPretrained
-from app.receiving_files import ReceivedForm, receive_files
+from app.pretrained import download as pretrained_download
+from app.pretrained import pretrained
+from app.pretrained.facts import InvalidPretrained
+from app.pretrained.pretrained import Filter, PretrainedBusy
+from app.pretrained.weights_files import WeightsError
 from app.schemas.pretrained import FromSnapshot, NewPretrained, PretrainedChanges
+from app.uploads.receiving_files import ReceivedForm, receive_files
 from app.web import ApiError, CurrentUser, DatabaseDep, PageNotFound, ReadSession, StorageDep, redirect, render
-from app.weights_files import WeightsError
 
 router = APIRouter(prefix="/pretrained", include_in_schema=False)
 RECENT = 10  # predictions

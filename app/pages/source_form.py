@@ -16,10 +16,10 @@ from typing import Any
 from app.archives.folders import SPLIT_NAMES as WORDS
 from app.archives.holdings import Holdings
 from app.archives.lists import decoded
+from app.datasets.made_of import TEXTS, MadeOf, Place, SourceKind, text_file
+from app.datasets.split import SPLITS
 from app.db import Dataset
 from app.drafts import keep_draft, read_draft
-from app.made_of import TEXTS, MadeOf, Place, SourceKind, text_file
-from app.split import SPLITS
 from app.storage import Storage
 
 Files = Mapping[str, tuple[str, bytes]]

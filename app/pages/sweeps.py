@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from sqlalchemy.orm import Session
 
-from app import curves, downloads, models, sweeps
+from app.models import curves, models, sweeps
+from app.models import download as downloads
 from app.web import CurrentUser, DatabaseDep, ReadSession, redirect, render
 
 router = APIRouter(include_in_schema=False)

@@ -10,12 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 from starlette.concurrency import run_in_threadpool
 
-from app import uploads
 from app.api import tus
 from app.db import Database, Dataset, Status, Upload
-from app.receiving import LineCut, Place
-from app.receiving_form import receive_form
 from app.schemas.uploads import percent_received
+from app.uploads import uploads
+from app.uploads.receiving import LineCut, Place
+from app.uploads.receiving_form import receive_form
 from app.web import (
     ApiError,
     CurrentUser,

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
+from app.datasets.made_of import Place
 from app.db import Dataset
-from app.made_of import Place
 from app.preprocessing import Channels, Fill, Preprocessing, ResizeMode, color_of, color_text
 from app.schemas.fields import color, decimal, lines, one_line, refusal, whole
 from app.schemas.sources import RowId, Sources, is_whole
@@ -36,7 +36,7 @@ class Encoding(StrEnum):
 
 
 class Finding(StrEnum):
-    """What a check-up looks for; the words of `app/checkup.py`."""
+    """What a check-up looks for; the words of `app/datasets/checkup.py`."""
 
     EXACT = "exact"
     NEAR = "near"

@@ -1,6 +1,6 @@
 """What a client may say about where the pictures of a dataset come from; the source fields of `NewDataset`.
 
-Whether it is there and fits is said by `app/sources.py`; what a row keeps of it is in `app/made_of.py`.
+Whether it is there and fits is said by `app/datasets/sources.py`; what a row keeps of it, by `made_of.py` there.
 """
 
 from __future__ import annotations

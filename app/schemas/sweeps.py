@@ -7,8 +7,8 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from app.db import Sweep
+from app.models.sweeps import counts_of
 from app.schemas.models import ModelOut
-from app.sweeps import counts_of
 
 
 class SweepOut(BaseModel):

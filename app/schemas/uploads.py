@@ -1,4 +1,4 @@
-"""Uploads as the API gives them. What a client sends is a file, read in `app/receiving_form.py`."""
+"""Uploads as the API gives them. What a client sends is a file, read in `app/uploads/receiving_form.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import BaseModel
 
 from app.db import Status, Upload
-from app.uploads import Listed
+from app.uploads.uploads import Listed
 
 
 class ClassOfUpload(BaseModel):

@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive
 
-from app.multipart import MultipartError, MultipartReader, PartBegins, PartData, PartEnds
+from app.uploads.multipart import MultipartError, MultipartReader, PartBegins, PartData, PartEnds
 
 HEADER = "x-csrf-token"
 FIELD = "csrf_token"

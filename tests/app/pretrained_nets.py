@@ -10,7 +10,7 @@ from safetensors.numpy import save as safetensors_bytes
 from app.db import Database, Job, JobKind, PretrainedNet
 from app.settings import Settings
 from app.storage import Storage
-from tests.worker.export.caffemodels import Array
+from tests.worker.pretrained.caffemodels import Array
 from worker.lease import Lease
 from worker.run import do
 

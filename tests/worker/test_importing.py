@@ -20,7 +20,7 @@ from app.topology import caffe_pb2
 from tests import factories
 from tests.app.predicted import png_of
 from tests.app.pretrained_nets import COLOR, DEPLOY, LABELS, arrays, do_import, form, named, safetensors
-from tests.worker.export.caffemodels import new_caffemodel, old_caffemodel
+from tests.worker.pretrained.caffemodels import new_caffemodel, old_caffemodel
 from worker.lease import Lease
 from worker.run import do
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from app.archives import ArchiveError
-from app.checkup import write_checkup
+from app.datasets.checkup import write_checkup
+from app.datasets.split import SPLITS, percent_problem
 from app.preprocessing import color_text
-from app.split import SPLITS, percent_problem
 from app.version import VERSION
 from worker.datasets.checkup import check_up
 from worker.datasets.errors import BuildStopped, DatasetError

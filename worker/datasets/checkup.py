@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.checkup import COLUMNS, DUPLICATES_FILE, Checkup, Group, Member, group_of
-from app.lmdb_reader import open_split
+from app.datasets.checkup import COLUMNS, DUPLICATES_FILE, Checkup, Group, Member, group_of
+from app.datasets.lmdb_reader import open_split
 from worker.datasets.fingerprint import BITS, distances, likeness
 from worker.datasets.split_writer import SKETCHES_FILE
 from worker.datasets.thumbnails import thumbnails

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.class_means import CLASS_MEANS_FILE
+from app.datasets.class_means import CLASS_MEANS_FILE
 
 MAX_CLASSES = 2_000  # 50 MB of sums
 _LARGE_SIDE, _SMALL_SIDE = 64, 32

@@ -11,7 +11,7 @@ import numpy as np
 from app.archives import Archive, OpenTable
 from app.archives.entries import DamagedEntry
 from app.archives.lists import Line, read_list, read_names
-from app.split import SPLITS
+from app.datasets.split import SPLITS
 from worker.datasets.errors import DatasetError
 from worker.datasets.spec import Lists
 

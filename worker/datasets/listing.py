@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from app.archives import Archive, ArchiveError, Contents, OpenTable, open_table
 from app.archives.lists import read_names
 from app.archives.reading import ENTRY
-from app.made_of import list_prefixes
-from app.split import SPLITS
+from app.datasets.made_of import list_prefixes
+from app.datasets.split import SPLITS
 from worker.datasets.errors import DatasetError
 from worker.datasets.listed import ListedPictures, classes_of, read_text
 from worker.datasets.lmdb_source import read_database

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from app.datasets.split import SPLITS, class_problem, split_counts
 from app.imaging.copies import copy_seed
-from app.split import SPLITS, class_problem, split_counts
 from worker.datasets.errors import DatasetError
 from worker.datasets.listing import TO_DIVIDE, Listing, Rows
 from worker.datasets.spec import BuildSpec

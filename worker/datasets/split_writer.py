@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from app.lmdb_reader import INDEX_DTYPE
+from app.datasets.lmdb_reader import INDEX_DTYPE
 from worker.datasets.encoding_job import Encoded
 from worker.datasets.listing import Listing
 from worker.datasets.lmdb_writer import LmdbWriter

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.datasets.lmdb_reader import open_lmdb
 from app.imaging.small_files import decode_plain
-from app.lmdb_reader import open_lmdb
 from app.topology import caffe_pb2
 from worker.datasets.errors import DatasetError
 from worker.datasets.processes import pool

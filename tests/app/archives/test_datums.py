@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.archives.datums import pictures_in
 from app.topology.caffe_pb2 import Datum
-from app.upload_pictures import some_pictures
+from app.uploads.pictures import some_pictures
 from tests.worker.datasets.pictures import file_of, noise
 from tests.worker.datasets.test_lmdb_source import caffe_lmdb, packed
 

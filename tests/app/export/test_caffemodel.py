@@ -15,7 +15,7 @@ from app.topology import caffe_pb2
 from app.topology.writing import deploy_text
 from tests.app.export.judged import saved, whole
 from tests.app.export.nets import zoo_net
-from worker.export.caffemodel import blob_names, read_caffemodel
+from worker.pretrained.caffemodel import blob_names, read_caffemodel
 
 
 def test_what_is_written_and_read_back_has_equal_bits(tmp_path: Path) -> None:

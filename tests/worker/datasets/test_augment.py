@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.checkup import read_checkup
+from app.datasets.checkup import read_checkup
+from app.datasets.lmdb_reader import open_split
 from app.imaging.copies import Augmentation, altered
-from app.lmdb_reader import open_split
 from tests.worker.datasets.pictures import gradient, noise, two_classes
 from tests.worker.datasets.test_build import caffe_pixels, make, spec_of, stored
 from worker.datasets.build import DatasetError

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from app.checkup import Checkup, all_groups, pictures_to_drop, read_checkup
+from app.datasets.checkup import Checkup, all_groups, pictures_to_drop, read_checkup
 from app.imaging.copies import Augmentation
 from app.preprocessing import Channels
 from tests.worker.datasets.pictures import file_of, zip_of

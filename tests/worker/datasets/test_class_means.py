@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.class_means import class_mean
+from app.datasets.class_means import class_mean
 from app.preprocessing import Channels
 from tests.worker.datasets.pictures import file_of, gradient, two_classes, zip_of
 from tests.worker.datasets.test_build import caffe_pixels, make, spec_of, stored
