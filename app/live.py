@@ -107,10 +107,14 @@ class Live:
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="live reader")
 
-    async def stop(self) -> None:
+    def end_streams(self) -> None:
+        """Closes every client's line, and those that are opened from now on; browsers come back by themselves."""
         self.is_closing = True
         for feed in [*self.model_feeds, *self.jobs_feeds]:
             feed.end()
+
+    async def stop(self) -> None:
+        self.end_streams()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -141,6 +145,8 @@ class Live:
     async def _fed(self, feed: Any, feeds: set[Any]) -> AsyncIterator[None]:
         feeds.add(feed)
         self._wanted.set()
+        if self.is_closing:
+            feed.end()
         try:
             yield
         finally:

@@ -86,8 +86,7 @@ def serve_until_stopped(settings: Settings) -> None:
 
 def run_web(settings: Settings, parent_pid: int | None = None) -> None:
     """The web process alone. Prints the set-up code too, for those who start it without `serve`."""
-    import uvicorn
-
+    from app import web_server
     from app.main import create_app
 
     if parent_pid:
@@ -97,16 +96,7 @@ def run_web(settings: Settings, parent_pid: int | None = None) -> None:
     setup_code = _prepare_database(settings, storage)
     if setup_code and not parent_pid:
         print(_setup_line(setup_code), flush=True)  # noqa: T201
-    uvicorn.run(
-        create_app(settings, setup_code),
-        host=settings.host,
-        port=settings.port,
-        log_level=settings.log_level,
-        access_log=False,
-        timeout_graceful_shutdown=3,
-        timeout_keep_alive=30,
-        server_header=False,
-    )
+    web_server.run(create_app(settings, setup_code), settings)
 
 
 def run_workers(settings: Settings, lanes: Sequence[Lane]) -> None:
