@@ -1,11 +1,11 @@
 """Net → nn.Module: each layer built from the registry for the shapes of its bottoms, its weights filled.
 
-How a single layer computes is in `layers/`; what a prototxt means is in `app/topology`.
+How a single layer computes is in `layers/`, what a layer may overwrite in `steps.py`, which layers run as one in
+`fusion.py`; what a prototxt means is in `app/topology`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,24 +15,15 @@ from torch import Tensor, nn
 
 from app.preprocessing import Preprocessing
 from app.topology.errors import TopologyError
-from app.topology.heads import LABEL_LOSSES, loss_weights, main_accuracy, main_loss
+from app.topology.heads import LABEL_LOSSES, main_accuracy, main_loss
 from app.topology.net import Layer, Net
 from app.topology.shapes import infer
 from worker.engine.errors import EngineError, layer_error
+from worker.engine.fusion import fused
 from worker.engine.layers import LayerModule, Shape, Site, build_layer
+from worker.engine.steps import Step, allow_overwriting, net_steps
 
 Observer = Callable[[Layer, tuple[Tensor, ...]], None]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One layer in the order of computation."""
-
-    module: LayerModule
-    bottoms: tuple[str, ...]
-    tops: tuple[str, ...]
-    loss_weights: tuple[float, ...]  # per top
-    spent: tuple[str, ...]  # blobs that nobody reads afterwards
 
 
 @dataclass(frozen=True)
@@ -60,14 +51,15 @@ class CompiledNet(nn.Module):
         self.steps = steps
         self.shapes = shapes
         self.kept = kept
+        self.operations = fused(steps, kept)
         self.modules_in_order = nn.ModuleList(step.module for step in steps)
 
     def forward(self, *inputs: Tensor, observe: Observer | None = None) -> NetResult:
-        """Runs the net on its inputs, in the order of `net.inputs`."""
+        """Runs the net on its inputs, in the order of `net.inputs`; layer by layer where somebody observes it."""
         blobs = dict(zip(self.net.inputs, inputs, strict=True))
         loss: Tensor | None = None
-        for step in self.steps:
-            tops = _as_tuple(step.module(*[blobs[name] for name in step.bottoms]))
+        for step in self.operations if observe is None else self.steps:
+            tops = _as_tuple(step.compute(*[blobs[name] for name in step.bottoms]))
             for name, top, weight in zip(step.tops, tops, step.loss_weights, strict=True):
                 blobs[name] = top
                 if weight:
@@ -76,7 +68,7 @@ class CompiledNet(nn.Module):
             if observe is not None:
                 observe(step.module.layer, tops)
             for name in step.spent:
-                del blobs[name]
+                blobs.pop(name, None)  # what lies between two fused layers was never there
         return NetResult(loss, {name: blobs[name] for name in blobs if name in self.kept})
 
     def weights(self) -> dict[str, Weight]:
@@ -123,9 +115,9 @@ def compile_net(
         known.update(zip(info.tops, info.top_shapes, strict=True))
     _give_weights(modules, seed, weights_of)
     kept = frozenset(net.outputs) | frozenset(keep)
-    compiled = CompiledNet(net, _steps(net, modules, kept), known, kept)
-    _allow_overwriting(compiled)
-    return compiled
+    steps = net_steps(net, modules, kept)
+    allow_overwriting(steps, kept)
+    return CompiledNet(net, steps, known, kept)
 
 
 def input_shapes(net: Net, preprocessing: Preprocessing, batch_size: int) -> dict[str, Shape]:
@@ -172,40 +164,3 @@ def _share(module: LayerModule, name: str, owner: LayerModule, owner_name: str) 
             f"{name} has shape {tuple(mine.shape)}, but {owner.layer.name} shares {tuple(theirs.shape)}",
         )
     setattr(module, name, theirs)
-
-
-def _steps(net: Net, modules: list[LayerModule], kept: frozenset[str]) -> tuple[Step, ...]:
-    last_use = {name: place for place, layer in enumerate(net.layers) for name in (*layer.bottoms, *layer.tops)}
-    steps = []
-    for place, (layer, module) in enumerate(zip(net.layers, modules, strict=True)):
-        spent = [name for name in dict.fromkeys((*layer.bottoms, *layer.tops)) if last_use[name] == place]
-        steps.append(
-            Step(
-                module,
-                layer.bottoms,
-                layer.tops,
-                (*loss_weights(layer), *[0.0] * len(layer.tops))[: len(layer.tops)],
-                tuple(name for name in spent if name not in kept),
-            )
-        )
-    return tuple(steps)
-
-
-def _allow_overwriting(compiled: CompiledNet) -> None:
-    """Lets a layer write over its bottom where nobody else reads it and no gradient needs it: saves memory and time."""
-    version: Counter[str] = Counter()
-    readers: Counter[tuple[str, int]] = Counter()
-    makers: dict[tuple[str, int], LayerModule] = {}
-    reads: list[tuple[str, int]] = []
-    for step in compiled.steps:
-        first = (step.bottoms[0], version[step.bottoms[0]]) if step.bottoms else ("", 0)
-        reads.append(first)
-        readers.update((name, version[name]) for name in step.bottoms)
-        version.update(step.tops)
-        makers.update({(name, version[name]): step.module for name in step.tops})
-    for step, read in zip(compiled.steps, reads, strict=True):
-        is_last_version = version[read[0]] == read[1]
-        is_wanted = read[0] in compiled.kept and is_last_version
-        maker = makers.get(read)
-        is_free = maker is not None and maker.makes_fresh_output and readers[read] == 1 and not is_wanted
-        step.module.inplace = step.module.inplace_possible and is_free

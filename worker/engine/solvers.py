@@ -27,15 +27,23 @@ from worker.engine.compile import Weight
 from worker.engine.errors import EngineError
 
 
-@dataclass(frozen=True)
 class Group:
-    """Weights that are treated alike, and one history list per thing that the rule remembers."""
+    """Weights that are treated alike, and one history list per thing that the rule remembers.
 
-    keys: tuple[str, ...]
-    values: list[Tensor]
-    lr_mult: float
-    decay_mult: float
-    history: tuple[list[Tensor], ...]
+    The rules get everything flat, in the order in which it lies in memory: the fused kernels copy what has another
+    layout than the default one, and convolutions keep their weights with the channels last.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], lr_mult: float, decay_mult: float, remembered: int) -> None:
+        self.keys, self.weights = tuple(weights), list(weights.values())
+        self.lr_mult, self.decay_mult = lr_mult, decay_mult
+        self.kept = tuple([torch.zeros_like(weight) for weight in self.weights] for _ in range(remembered))
+        self.values = [_flat(weight) for weight in self.weights]
+        self.history = tuple([_flat(kept) for kept in one] for one in self.kept)
+
+    def gradients(self) -> list[Tensor]:
+        """One flat gradient per weight; zeros for a weight that no loss reaches: it still decays."""
+        return [_flat_gradient(weight) for weight in self.weights]
 
 
 class Solver:
@@ -55,7 +63,7 @@ class Solver:
     @torch.no_grad()
     def step(self, rate: float) -> None:
         """One update from the gradients that are in the weights; afterwards they have none."""
-        gradients = [[_gradient(value) for value in group.values] for group in self.groups]
+        gradients = [group.gradients() for group in self.groups]
         if self.spec.clip_gradients > 0:
             _clip([gradient for group in gradients for gradient in group], self.spec.clip_gradients)
         for group, found in zip(self.groups, gradients, strict=True):
@@ -68,12 +76,12 @@ class Solver:
             self.last_rate = rate
         self.steps_done += 1
         for group in self.groups:
-            for value in group.values:
-                value.grad = None
+            for weight in group.weights:
+                weight.grad = None
 
     def state(self) -> dict[str, Any]:
         history = {
-            key: [kept[place] for kept in group.history]
+            key: [values[place] for values in group.kept]
             for group in self.groups
             for place, key in enumerate(group.keys)
         }
@@ -94,8 +102,8 @@ class Solver:
             raise EngineError(f"the solver's state belongs to other weights; it differs in {odd}")
         for group in self.groups:
             for place, key in enumerate(group.keys):
-                for kept, saved in zip(group.history, state["history"][key], strict=True):
-                    kept[place].copy_(saved)
+                for values, saved in zip(group.kept, state["history"][key], strict=True):
+                    values[place].copy_(saved)
         self.steps_done, self.last_rate = int(state["steps_done"]), float(state["last_rate"])
 
 
@@ -248,22 +256,21 @@ def _groups(weights: Mapping[str, Weight], remembered: int) -> list[Group]:
         weight.value.requires_grad_(weight.lr_mult != 0)
         if weight.lr_mult != 0:
             found.setdefault((weight.lr_mult, weight.decay_mult), {})[key] = weight.value
-    return [
-        Group(
-            tuple(values),
-            list(values.values()),
-            *multipliers,
-            tuple([torch.zeros_like(value) for value in values.values()] for _ in range(remembered)),
-        )
-        for multipliers, values in found.items()
-    ]
+    return [Group(values, *multipliers, remembered) for multipliers, values in found.items()]
 
 
-def _gradient(value: Tensor) -> Tensor:
-    """A weight that no loss reaches has a gradient of zero: it still decays."""
-    if value.grad is None:
-        value.grad = torch.zeros_like(value)
-    return value.grad
+def _flat(values: Tensor) -> Tensor:
+    """A view of all values, in the order in which they lie in memory."""
+    return values.detach().as_strided((values.numel(),), (1,))
+
+
+def _flat_gradient(weight: Tensor) -> Tensor:
+    if weight.grad is None:
+        weight.grad = torch.zeros_like(weight)
+    gradient = weight.grad
+    sides = zip(weight.shape, weight.stride(), gradient.stride(), strict=True)
+    lies_alike = all(size == 1 or own == other for size, own, other in sides)
+    return _flat(gradient if lies_alike else torch.empty_like(weight).copy_(gradient))
 
 
 def _clip(gradients: list[Tensor], largest: float) -> None:

@@ -273,3 +273,20 @@ def test_a_state_of_another_net_or_solver_is_refused() -> None:
     other["c.weight"] = other.pop("a.weight")
     with pytest.raises(EngineError, match=r"belongs to other weights; it differs in a\.weight, c\.weight"):
         Solver(SolverSpec(), other).load_state(state)
+
+
+@pytest.mark.parametrize("solver_type", supported_solvers())
+def test_gradients_laid_out_otherwise_move_the_same_weights(solver_type: str) -> None:
+    spec = SolverSpec(solver_type=solver_type, clip_gradients=0.5, weight_decay=0.01)
+    weights, alike = start(), start()
+    solver = Solver(spec, weights)
+    for step in range(STEPS):
+        set_gradients(weights, step)
+        for weight in weights.values():
+            assert weight.value.grad is not None
+            weight.value.grad = weight.value.grad.contiguous()
+        solver.step(rates(step))
+    assert weights["a.weight"].value.is_contiguous(memory_format=torch.channels_last)
+    assert solver.state()["history"]["a.weight"][0].shape == weights["a.weight"].value.shape
+    for name, value in run(spec, alike).items():
+        assert torch.equal(weights[name].value.detach().cpu(), value), name

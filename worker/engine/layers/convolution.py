@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from worker.engine.layers.geometry import Window, window
+from worker.engine.layers.geometry import Window, taps, window
 from worker.engine.layers.registry import LayerModule, Site, layer
 
 
@@ -53,17 +53,26 @@ class _Windowed(LayerModule):
 class Convolution(_Windowed):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
+        window = self.window
         for side, size in enumerate(site.shape[2:]):
-            reach = self.window.dilation[side] * (self.window.kernel[side] - 1) + 1
-            if size + 2 * self.window.pad[side] < reach:
+            reach = window.dilation[side] * (window.kernel[side] - 1) + 1
+            if size + 2 * window.pad[side] < reach:
                 raise site.fail(f"kernel_size {reach} exceeds its input {site.shape[2]}×{site.shape[3]}")
+        sides = zip(site.shape[2:], window.kernel, window.pad, window.stride, window.dilation, strict=True)
+        self.rows, self.columns = (taps(*side) for side in sides)
+        self.is_whole = (self.rows.end - self.rows.first, self.columns.end - self.columns.first) == window.kernel
 
     def weight_shape(self) -> tuple[int, ...]:
         return self.outputs, self.inputs // self.group, *self.window.kernel
 
     def convolve(self, images: Tensor) -> Tensor:
-        window = self.window
-        return F.conv2d(images, self.weight, self.bias, window.stride, window.pad, window.dilation, self.group)
+        window, rows, columns = self.window, self.rows, self.columns
+        weight = self.weight
+        if not self.is_whole:  # cut with the channels last, so that the gradient is laid out as the weight is
+            last = weight.permute(0, 2, 3, 1)
+            weight = last[:, rows.first : rows.end, columns.first : columns.end].permute(0, 3, 1, 2)
+        pad = rows.pad, columns.pad
+        return F.conv2d(images, weight, self.bias, window.stride, pad, window.dilation, self.group)
 
 
 @layer("Deconvolution")

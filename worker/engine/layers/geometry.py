@@ -31,6 +31,31 @@ def window(site: Site, options: Any) -> Window:
     return Window(kernel, pad, stride, dilation)
 
 
+@dataclass(frozen=True)
+class Taps:
+    """Along one side, the part of a kernel that meets the image, and the pad that is left for it."""
+
+    first: int
+    end: int
+    pad: int
+
+
+def taps(size: int, kernel: int, pad: int, stride: int, dilation: int) -> Taps:
+    """Leaves out the ends of a kernel that lie in the padding wherever it stands (3 wide, pad 1, on 1 pixel: 2 of 3).
+
+    What is left makes the same windows. The whole kernel where equal pads on both ends cannot do that.
+    """
+    count = (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+    starts = range(-pad, count * stride - pad, stride)
+    meeting = [tap for tap in range(kernel) if any(0 <= start + tap * dilation < size for start in starts)]
+    if meeting:
+        first, end = meeting[0], meeting[-1] + 1
+        left = pad - first * dilation
+        if left >= 0 and (size + 2 * left - dilation * (end - first - 1) - 1) // stride + 1 == count:
+            return Taps(first, end, left)
+    return Taps(0, kernel, pad)
+
+
 def _pair(site: Site, options: Any, both: str, height: str, width: str, default: int | None) -> Pair:
     """(height, width) of one size: `both` holds one or two values, or `height` and `width` hold one each."""
     values = _values(options, both)

@@ -92,6 +92,7 @@ class BatchNorm(LayerModule):
 
     Caffe keeps sums: each batch multiplies mean, variance and factor by the moving average fraction and adds its
     own mean, its unbiased variance, and 1. The running statistics are mean / factor and variance / factor.
+    `forward` also takes the weight and bias (C,) of a Scale that follows, and applies them in the same pass.
     """
 
     makes_fresh_output = True
@@ -110,25 +111,29 @@ class BatchNorm(LayerModule):
         for name, count in (("mean", channels), ("variance", channels), ("factor", 1)):
             self.add_blob(name, (count,), learned=False)
 
-    def forward(self, values: Tensor) -> Tensor:
-        shaped = values if values.dim() > 1 else values[:, None]
+    def forward(self, values: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        if values.dim() == 1:
+            return self._normalised(values[:, None], weight, bias)[:, 0]
+        return self._normalised(values, weight, bias)  # no view: writing over one costs autograd a copy
+
+    def _normalised(self, values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         if self.uses_running:
-            return self._with_running(shaped).view_as(values)
+            return self._with_running(values, weight, bias)
         mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
         # Momentum 1 makes PyTorch leave this batch's mean and unbiased variance in the two.
-        result = torch.batch_norm(shaped, None, None, mean, variance, True, 1.0, self.eps, True)
-        if shaped.numel() // shaped.shape[1] == 1:
+        result = torch.batch_norm(values, weight, bias, mean, variance, True, 1.0, self.eps, True)
+        if values.numel() // values.shape[1] == 1:
             variance.zero_()  # one value has no unbiased variance; Caffe takes the biased one
         with torch.no_grad():
             self.mean.mul_(self.fraction).add_(mean)
             self.variance.mul_(self.fraction).add_(variance)
             self.factor.mul_(self.fraction).add_(1)
-        return result.view_as(values)
+        return result
 
-    def _with_running(self, values: Tensor) -> Tensor:
+    def _with_running(self, values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         inverse = torch.where(self.factor == 0, self.factor, 1 / self.factor)
         mean, variance = self.mean * inverse, self.variance * inverse
-        return torch.batch_norm(values, None, None, mean, variance, False, 0.0, self.eps, True)
+        return torch.batch_norm(values, weight, bias, mean, variance, False, 0.0, self.eps, True)
 
 
 @layer("MVN")

@@ -20,6 +20,7 @@ class Scale(LayerModule):
         options = site.options.scale_param
         self.is_learned = len(site.shapes) == 1
         shape, self.view = _extent(site, options)
+        self.is_per_channel = self.is_learned and self.view == site.shape[1:2] + (1,) * (len(site.shape) - 2)
         self.starts_at_one = self.is_learned and not options.HasField("filler")
         if self.is_learned:
             self.add_blob("weight", shape, options.filler)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from tests.worker.engine.oracle import DEVICE, close, forward, gradients_agree, module, put, random
 from worker.engine.errors import EngineError
+from worker.engine.layers.geometry import Taps, taps
 
 FILLED = 'weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "gaussian" }'
 
@@ -42,6 +45,45 @@ def test_it_agrees_with_pytorch(options: str, arguments: dict[str, object]) -> N
     expected = F.conv2d(images, tested.blob("weight").cpu(), bias, **arguments)
     assert close(tested(put(images)), expected)
     assert gradients_agree(tested, images[:1])
+
+
+WINDOWS = [
+    (size, kernel, pad, stride, dilation)
+    for size, kernel, pad in product([(1, 1), (2, 2), (1, 5), (3, 2)], [2, 3, 5, 7], [1, 2, 3])
+    for stride, dilation in [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2)]
+    if min(size) + 2 * pad > dilation * (kernel - 1)
+]
+
+
+@pytest.mark.parametrize(("size", "kernel", "pad", "stride", "dilation"), WINDOWS)
+def test_a_kernel_larger_than_its_image_loses_only_what_lies_in_the_padding(
+    size: tuple[int, int], kernel: int, pad: int, stride: int, dilation: int
+) -> None:
+    images = random(2, 3, *size)
+    tested = module(
+        f'type: "Convolution" convolution_param {{ num_output: 2 kernel_size: {kernel} pad: {pad} stride: {stride} '
+        f"dilation: {dilation} {FILLED} }}",
+        tuple(images.shape),
+    ).to(memory_format=torch.channels_last)
+    weight, bias = (tested.blob(name).detach().cpu().clone().requires_grad_() for name in ("weight", "bias"))
+    expected = F.conv2d(images, weight, bias, stride, pad, dilation)
+    found = tested(put(images))
+    assert close(found.detach(), expected.detach())
+    (found * random(*found.shape).to(DEVICE)).sum().backward()
+    (expected * random(*expected.shape)).sum().backward()
+    for name, value in (("weight", weight), ("bias", bias)):
+        gradient = tested.blob(name).grad
+        assert gradient is not None
+        assert value.grad is not None
+        assert close(gradient, value.grad)
+
+
+def test_a_kernel_on_one_pixel_is_a_single_weight() -> None:
+    assert taps(size=1, kernel=3, pad=1, stride=1, dilation=1) == Taps(1, 2, 0)
+    assert taps(size=2, kernel=3, pad=1, stride=2, dilation=1) == Taps(1, 3, 0)
+    assert taps(size=2, kernel=5, pad=2, stride=1, dilation=1) == Taps(1, 4, 1)
+    assert taps(size=2, kernel=3, pad=1, stride=1, dilation=1) == Taps(0, 3, 1)  # all of it is needed
+    assert taps(size=32, kernel=7, pad=3, stride=2, dilation=1) == Taps(0, 7, 3)
 
 
 def test_deconvolution_agrees_with_pytorch_and_undoes_the_shape_of_a_convolution() -> None:
