@@ -20,6 +20,7 @@ from app.topology.writing import deploy_text, train_val_text
 from app.topology.zoo import zoo
 from tests.topology.texts import preprocessing_of
 
+pytestmark = pytest.mark.usefixtures("others_objects_aside")
 LONGEST = 20.0  # times as long as this machine takes to add up a million squares: about a second on a common one
 Result = TypeVar("Result")
 FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
