@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
 
-from app.api.datasets import completed
+from app.api.datasets import completed, find_upload
 from app.datasets import previews
 from app.datasets.picture_places import PicturePlace, folder_place, prefix_beside, upload_place
 from app.datasets.previews import Drawn, PreviewRow
@@ -29,7 +29,7 @@ def preview_dataset(request: Request, database: DatabaseDep, storage: StorageDep
     """A handful of pictures as the dataset would store them. Takes what making a dataset takes, and makes nothing."""
     roots = request.app.state.settings.data_roots
     with database.read() as session:
-        upload = session.get(Upload, form.upload_id) if form.upload_id is not None else None
+        upload = find_upload(session, form)
         place = _place(session, storage, roots, form)
         given = [one for one in (*form.more, form.val, form.test) if one is not None]
         others = [found for one in given if (found := _place(session, storage, roots, one)) is not None]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session, undefer
 
 from app.datasets import datasets, guessing
 from app.datasets.checkup import Checkup
@@ -43,7 +44,7 @@ def create_dataset(
     """Makes a dataset and queues its build. Channels and size that are left out are guessed from the pictures."""
     roots = request.app.state.settings.data_roots
     with database.read() as session:
-        upload = session.get(Upload, form.upload_id) if form.upload_id is not None else None
+        upload = find_upload(session, form)
     whole = completed(form, upload, storage, roots)
     try:
         dataset_id = datasets.create_dataset(database, request.app.state.queue, storage, user, whole, roots)
@@ -127,6 +128,11 @@ def delete_dataset(database: DatabaseDep, storage: StorageDep, user: CurrentUser
         message = f"{refusal} {names}".strip()
         raise ApiError(409, "in_use", message) from refusal
     return Response(status_code=204)
+
+
+def find_upload(session: Session, form: NewDataset) -> Upload | None:
+    """The first upload of a form with what it holds, for `completed`."""
+    return session.get(Upload, form.upload_id, options=[undefer(Upload.holds)]) if form.upload_id is not None else None
 
 
 def completed(form: NewDataset, upload: Upload | None, storage: Storage, roots: Sequence[Path]) -> NewDataset:

@@ -75,15 +75,19 @@ def inspect(path: Path, filename: str, within: str = "") -> Contents:
     kind = archive_kind(path, filename)
     table = read_table(path, kind)
     holdings = holdings_in(path, kind, table)
-    contents, _ = describe(kind, table, within, tuple(found.path for found in holdings.lists))
+    contents, _ = describe(kind, table, within, tuple(found.path for found in holdings.lists), needs_classes=False)
     return replace(contents, holdings=holdings, skipped=_without_found(contents.skipped, holdings))
 
 
 def _without_found(skipped: dict[str, int], holdings: Holdings) -> dict[str, int]:
-    """What is passed over, less the lists and LMDBs, which are no pictures but of use."""
+    """What is passed over, less lists, texts beside them and LMDBs, which are no pictures but of use."""
     left = Counter(skipped)
-    left.subtract(skip_reason(found.path.rpartition("/")[2]) or "" for found in holdings.lists)
-    left.subtract(skip_reason("data.mdb") or "" for _ in holdings.databases)
+    used: list[FoundList | FoundText] = [
+        *holdings.lists,
+        *(holdings.texts if holdings.lists or holdings.databases else []),
+    ]
+    left.subtract(skip_reason(found.path.rpartition("/")[2]) or "" for found in used)
+    left.subtract(skip_reason("data.mdb") or "" for _ in holdings.databases * 2)  # beside each lies a lock.mdb
     return {reason: count for reason, count in left.items() if count > 0}
 
 
@@ -127,11 +131,11 @@ def read_table(path: Path, kind: Kind, spool: Callable[[Unpacked], None] | None 
 
 
 def describe(
-    kind: Kind, table: PictureTable, within: str = "", lists: tuple[str, ...] = ()
+    kind: Kind, table: PictureTable, within: str = "", lists: tuple[str, ...] = (), *, needs_classes: bool = True
 ) -> tuple[Contents, ClassFolders]:
     """Contents and class folders of a table; raises ArchiveError when there is no picture in a class folder.
 
-    With `lists`, which may give the labels, or LMDBs, pictures need not be in class folders.
+    Unless it `needs_classes`, pictures need not be in class folders: lists, in the archive or not, may give the labels.
     """
     if table.entries == 0:
         raise ArchiveError("The archive is empty; expected one folder of pictures per class.")
@@ -144,8 +148,8 @@ def describe(
             per_class[number] += count
         else:
             outside += count
-    if not (lists and outside) and not table.databases:
-        _refuse_unusable(table, found, outside)
+    if not table.databases:
+        _refuse_unusable(table, found, outside, needs_classes)
     skipped = dict(table.skipped)
     if outside and found.names:
         skipped[OUTSIDE] = outside
@@ -213,14 +217,14 @@ def _below(table: PictureTable, within: str) -> tuple[list[tuple[str, ...]], lis
     return relative, [count if is_inside else 0 for count, is_inside in zip(counts, inside, strict=True)]
 
 
-def _refuse_unusable(table: PictureTable, found: ClassFolders, outside: int) -> None:
+def _refuse_unusable(table: PictureTable, found: ClassFolders, outside: int, needs_classes: bool) -> None:
     expected = (
         "expected one folder per class with its pictures inside, such as cats/1.png and dogs/2.png, "
         "or a list of “path label”"
     )
     if len(found.names) > MAX_CLASSES:
         raise ArchiveError(f"Refused: {len(found.names):,} class folders; at most {MAX_CLASSES:,}.")
-    if found.names:
+    if found.names or (outside and not needs_classes):
         return
     if outside:
         raise ArchiveError(f"Found {outside:,} pictures but no class folders; {expected}.")

@@ -63,6 +63,11 @@ class Holdings:
                 classes[found.names[number]] += count
         return classes
 
+    def image_count(self, within: str = "") -> int:
+        """Pictures below a folder, in class folders or not; 0 when that is not known."""
+        top = tuple(part for part in within.split("/") if part)
+        return sum(count for path, count in self._parts() if path[: len(top)] == top)
+
     def split_folders(self) -> dict[str, str]:
         """{"train": "mnist/training", …} when the class folders lie in folders that are named like splits."""
         parts = self._parts()

@@ -96,7 +96,7 @@ class OpenTable:
 
     def everything(self) -> Archive:
         """All pictures, in class folders or not, without labels."""
-        contents, _ = describe(self.kind, self.table, lists=tuple(text.path for text in self.table.texts) or ("",))
+        contents, _ = describe(self.kind, self.table, needs_classes=False)
         return self._archive(contents, np.full(len(self.table), -1, np.int32))
 
     def view(self, within: str = "") -> Archive:

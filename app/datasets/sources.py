@@ -140,12 +140,24 @@ def problems_with(chosen: Chosen) -> dict[str, str]:
         return {}
     problem = split.class_problem(classes_used(chosen.form, counted), *chosen.form.percents)
     if problem:
-        return {"lists.train" if chosen.made_of.lists else _field("", chosen.made_of.main): problem}
+        is_listed = chosen.made_of.kind is SourceKind.LISTS
+        hint = "" if is_listed or len(counted.divided) > 1 else _without_folders(chosen, counted)
+        return {"lists.train" if is_listed else _field("", chosen.made_of.main): problem + hint}
     return {
         _field(name, chosen.made_of.whole[name]): _no_training_classes(name, counted)
         for name in chosen.made_of.whole
         if not counted.whole[name]
     }
+
+
+def _without_folders(chosen: Chosen, counted: Counted) -> str:
+    """What to do about pictures that lie in no class folders, or all in one."""
+    loose = 0 if counted.divided else chosen.main.image_count(chosen.made_of.main.within)
+    images = "1 image lies" if loose == 1 else f"{loose:,} images lie"
+    return (f" {images} in no class folder." if loose else "") + (
+        " If a list says which class each image belongs to, choose lists; otherwise put the images into one folder "
+        "per class."
+    )
 
 
 def _places_problems(chosen: Chosen) -> dict[str, str]:

@@ -42,7 +42,8 @@ class Upload(Record):
 
     @property
     def image_count(self) -> int:
-        return sum(int(entry["count"]) for entry in self.classes)
+        """Those in class folders; all of them when there are none."""
+        return sum(int(entry["count"]) for entry in self.classes) or self.holdings.image_count()
 
     @property
     def holdings(self) -> Holdings:

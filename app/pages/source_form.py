@@ -144,13 +144,21 @@ def suggested(holdings: Holdings, class_count: int) -> dict[str, str]:
     """The kind of source that an archive is for, and which of its lists or LMDBs is for what."""
     kind = SourceKind.FOLDERS
     if class_count < 2 and (holdings.lists or holdings.databases):
-        kind = SourceKind.LISTS if holdings.lists else SourceKind.DATABASES
+        kind = SourceKind.DATABASES if _are_in_databases(holdings) else SourceKind.LISTS
+    elif class_count == 0 and holdings.image_count():
+        kind = SourceKind.LISTS
     lists = _by_split([found.path for found in holdings.lists], holdings.lists[0].path if holdings.lists else "")
     databases = _by_split(holdings.databases, holdings.databases[0] if holdings.databases else "")
     labels = [found.path for found in holdings.texts if _LABELS.search(found.path.rpartition("/")[2].lower())]
     values = {"kind": kind.value, "list_labels": labels[0] if labels else ""}
     values |= {f"list_{split}": path for split, path in lists.items()}
     return values | {f"database_{split}": path for split, path in databases.items()}
+
+
+def _are_in_databases(holdings: Holdings) -> bool:
+    """Whether the pictures are those of LMDBs: lists beside them, as DIGITS writes them, name files of elsewhere."""
+    listed = max((found.count or 1 for found in holdings.lists), default=0)
+    return bool(holdings.databases) and holdings.image_count() < max(1, listed)
 
 
 def kept_division(holdings: Holdings) -> dict[str, str]:

@@ -313,9 +313,19 @@ def warnings_about(contents: Contents) -> list[str]:
     found: list[str] = []
     if len(contents.classes) < 2 and (contents.lists or contents.databases):
         return found  # the labels come from there
+    if not contents.classes:
+        images = "Its only image lies" if contents.image_count == 1 else f"Its {contents.image_count:,} images lie"
+        found.append(
+            f"{images} in no class folder, so there are no classes yet. If a list says which class each image belongs "
+            "to, make a dataset from lists and send the list with its form. Otherwise put the images into one folder "
+            "per class and upload those."
+        )
     if len(contents.classes) == 1:
         only = contents.classes[0].name
-        found.append(f"There is only one class, “{only}”; a model needs two or more to tell apart.")
+        found.append(
+            f"There is only one class, “{only}”; a model needs two or more to tell apart. If a list says which class "
+            "each image belongs to, make a dataset from lists and send the list with its form."
+        )
     lonely = [entry.name for entry in contents.classes if entry.count == 1]
     if lonely:
         found.append(f"{_classes(lonely)} a single image; it cannot be split.")

@@ -29,6 +29,11 @@ def lists_zip(path: Path, **more: bytes) -> Path:
     return zip_of(path, files | lists | more)
 
 
+def loose_zip(path: Path, count: int = 12, seed: int = 0) -> Path:
+    """Pictures in no folder, and no list."""
+    return zip_of(path, {f"{number:02d}.png": file_of(noise(seed + number)) for number in range(count)})
+
+
 def list_of(numbers: range, names: tuple[str, ...] = ("0", "1")) -> bytes:
     return "".join(f"images/{number:02d}.png {names[number % len(names)]}\n" for number in numbers).encode()
 

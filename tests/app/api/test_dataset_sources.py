@@ -15,7 +15,7 @@ from app.db import Database, Dataset, Upload
 from app.storage import Storage
 from tests import factories
 from tests.app import built
-from tests.app.source_archives import folders_zip, list_of, lists_zip, lmdb_zip
+from tests.app.source_archives import folders_zip, list_of, lists_zip, lmdb_zip, loose_zip
 from tests.worker.datasets.pictures import zip_of
 
 PATH = "/api/v1/datasets"
@@ -137,6 +137,27 @@ def test_lists_beside_the_archive_are_kept_with_the_dataset(
                               channels="color", status="queued")  # fmt: skip
     shutil.copytree(storage.dataset_dir(told["id"]) / "lists", storage.dataset_dir(again.id) / "lists")
     assert maker.built(again.id)["content_hash"] == told["content_hash"]
+
+
+def test_loose_images_with_lists_of_ones_own(
+    maker: Maker, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    with loose_zip(tmp_path / "loose.zip").open("rb") as file:
+        upload = maker.api.post("/api/v1/uploads", files={"file": ("loose.zip", file)}).json()
+    assert (upload["status"], upload["classes"], upload["image_count"]) == ("done", [], 12)
+    assert "no class folder" in upload["warnings"][0]
+    wanted = {"upload_id": upload["id"], "name": "pets"}
+    refused = maker.refused(upload_id=upload["id"])["upload_id"]
+    assert refused.startswith("A dataset needs at least two classes; found no class. 12 images lie in no class folder.")
+    preview = maker.api.post(f"{PATH}/preview", json=wanted).json()
+    assert (preview["width"], preview["height"], len(preview["items"])) == (12, 10, 5)
+    lists = {"train": {"text": list_of(range(8)).decode()}, "test": {"text": list_of(range(8, 12)).decode()},
+             "labels": {"text": "cat\ndog\n"}}  # fmt: skip
+    answer = maker.api.post(PATH, json=wanted | {"lists": lists})
+    assert answer.status_code == 201, answer.text
+    told = maker.built(answer.json()["id"])
+    assert (told["classes"], told["width"]) == (["cat", "dog"], 12)
+    assert counts(told) == {"train": [3, 3], "val": [1, 1], "test": [2, 2]}
 
 
 def test_a_caffe_lmdb(maker: Maker, database: Database, storage: Storage, tmp_path: Path) -> None:

@@ -68,16 +68,22 @@ def test_classes_that_are_named_like_splits_stay_classes(tmp_path: Path) -> None
     ("names", "message"),
     [
         ([], r"archive is empty; expected one folder of pictures per class"),
-        (["1.png", "2.png"], r"Found 2 pictures but no class folders; expected one folder per class"),
         (["cats/", "dogs/"], r"holds no pictures, only empty folders"),
         (["__MACOSX/cats/._1.png", ".DS_Store"], r"holds no pictures, only empty folders or system files"),
         (["cats/1.txt", "dogs/2.txt", "x.csv"], r"holds no pictures; found 2 × not a picture \(.txt\), 1 × .*csv"),
         (["cats.zip", "dogs.zip"], r"only holds 2 other archives; unpack them"),
     ],
 )
-def test_archives_without_class_folders_say_what_was_found(names: list[str], message: str, tmp_path: Path) -> None:
+def test_archives_without_pictures_say_what_was_found(names: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=message):
         look(tmp_path, *names)
+
+
+def test_loose_pictures_are_taken_without_classes(tmp_path: Path) -> None:
+    contents = look(tmp_path, "1.png", "2.png", "readme.txt")
+    assert (contents.classes, contents.image_count, contents.skipped) == ([], 2, {"not a picture (.txt)": 1})
+    assert contents.holdings.image_count() == 2
+    assert contents.holdings.image_count("photos") == 0
 
 
 def test_sixty_thousand_pictures_are_listed_in_a_moment() -> None:

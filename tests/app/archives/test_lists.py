@@ -67,6 +67,6 @@ def test_an_archive_without_class_folders_is_taken_when_it_holds_a_list(tmp_path
     assert (contents.lists, contents.classes, contents.image_count) == (("train.txt",), [], 2)
 
 
-def test_without_a_list_it_is_refused_as_before(tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match=r"Found 1 pictures but no class folders"):
-        inspect(packed(tmp_path, {"1.png": b"x", "README.txt": b"Hello\n"}), "pictures.zip")
+def test_a_list_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"holds no pictures; found 1 × not a picture \(.txt\)"):
+        inspect(packed(tmp_path, {"train.txt": b"1.png 0\n2.png 1\n"}), "pictures.zip")

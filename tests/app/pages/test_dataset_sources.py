@@ -18,7 +18,7 @@ from app.storage import Storage
 from tests import factories
 from tests.app import built
 from tests.app.dataset_form import FORM, datasets_in, errors_in, values_in
-from tests.app.source_archives import folders_zip, list_of, lists_zip, lmdb_zip
+from tests.app.source_archives import folders_zip, list_of, lists_zip, lmdb_zip, loose_zip
 from tests.conftest import Browser
 
 SPLIT_FOLDERS = {"in/train/cats": 4, "in/train/dogs": 4, "in/val/cats": 1, "in/val/dogs": 2, "in/val/zebras": 3}
@@ -203,6 +203,41 @@ def test_a_new_version_keeps_the_lists_beside_the_archive(
     assert answer.status_code == 303, answer.text
     version = built.make(database, storage, datasets_in(database)[1].id)
     assert version.image_count == 11
+
+
+def test_loose_images_wait_for_a_list(client: Browser, database: Database, storage: Storage, tmp_path: Path) -> None:
+    upload = uploaded(database, storage, loose_zip(tmp_path / "loose.zip"))
+    shown = client.get(f"/uploads/{upload.id}").text
+    assert "12 images, " in shown
+    assert "No class name" not in shown
+    page = client.get(f"/datasets/new?upload={upload.id}").text
+    assert "loose · 12 images, no classes" in page
+    assert chosen_in(page)["kind"] == "lists"
+    files = {"file_train": ("mine.txt", list_of(range(12), ("cat", "dog")))}
+    assert sent(client, upload, kind="lists", files=files).status_code == 303
+    assert built.make(database, storage, only_dataset(database).id).image_count == 12
+    as_folders = errors_in(sent(client, upload, submission="2").text)["upload_id"]
+    assert "12 images lie in no class folder. If a list says" in as_folders
+
+
+def test_one_folder_of_images_is_told_of_lists(
+    client: Browser, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    upload = uploaded(database, storage, folders_zip(tmp_path / "a.zip", {"photos": 5}))
+    told = errors_in(sent(client, upload).text)["upload_id"]
+    assert told.startswith("A dataset needs at least two classes; found one class, “photos”. If a list says")
+
+
+def test_lmdbs_beside_lists_of_files_elsewhere_are_chosen(
+    client: Browser, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    """As the folder of a DIGITS job."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "train.txt").write_bytes(list_of(range(8)))
+    (tmp_path / "in" / "mean.binaryproto").write_bytes(b"x")
+    upload = uploaded(database, storage, lmdb_zip(tmp_path))
+    assert upload.skipped == {"not a picture": 1}  # the mean, and neither lock.mdb nor labels.txt
+    assert chosen_in(client.get(f"/datasets/new?upload={upload.id}").text)["kind"] == "databases"
 
 
 def test_lmdbs_of_an_archive_are_found_and_chosen(

@@ -121,9 +121,12 @@ def test_many_checks_of_one_upload_are_one(database: Database, storage: Storage)
 def test_what_a_person_should_know_is_said() -> None:
     contents = Contents("zip", [ClassCount("only", 0)], 0, {}, None, 0, {})
     assert uploads.warnings_about(contents) == [
-        "There is only one class, “only”; a model needs two or more to tell apart.",
+        "There is only one class, “only”; a model needs two or more to tell apart. If a list says which class each "
+        "image belongs to, make a dataset from lists and send the list with its form.",
         "The class “only” has no image.",
     ]
+    (loose,) = uploads.warnings_about(Contents("zip", [], 1_200, {}, None, 0, {}))
+    assert loose.startswith("Its 1,200 images lie in no class folder, so there are no classes yet. If a list says")
     many = Contents("zip", [ClassCount(f"c{number}", 1) for number in range(9)], 9, {}, None, 0, {})
     assert uploads.warnings_about(many) == [
         "The classes “c0”, “c1”, “c2”, “c3”, “c4” and 4 more have a single image; it cannot be split."
