@@ -2,7 +2,8 @@
 
 One figure per panel; the panels of a page share their epoch axis. Colours are tokens ("var(--series-1)") that the
 browser resolves in the page's theme. A trace's `meta` is the name of its metric and its `customdata` the iterations,
-so that points which arrive later find their place (`static/js/behaviors/chart.js`).
+so that points which arrive later find their place (`static/js/behaviors/chart.js`). A figure of shares has a `frame`:
+the browser fits its y axis to what the curves have come to, "every" one or the "best" (`static/js/lib/frame.js`).
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def training_figures(
         _add_snapshot_ticks(loss, snapshot_epochs)
     return {
         "loss": loss,
-        "accuracy": _figure(accuracies, uirevision, epochs, tickformat=".2~%"),
+        "accuracy": {**_figure(accuracies, uirevision, epochs, tickformat=".2~%"), "frame": "every"},
         "learning_rate": _figure(rates, uirevision, epochs, **RATE_AXIS),
     }
 
@@ -104,7 +105,7 @@ def comparison_figures(models: Sequence[CurvesOfModel], uirevision: str, epochs:
 
     return {
         "loss": _figure(lines("train/loss", "val/loss"), uirevision, epochs, rangemode="tozero"),
-        "accuracy": _figure(lines("val/accuracy"), uirevision, epochs, tickformat=".2~%"),
+        "accuracy": {**_figure(lines("val/accuracy"), uirevision, epochs, tickformat=".2~%"), "frame": "best"},
     }
 
 

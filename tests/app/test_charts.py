@@ -147,6 +147,13 @@ def test_more_models_than_hues_differ_by_opacity() -> None:
     assert len(looks) == 13
 
 
+def test_the_axis_of_accuracies_follows_all_curves_of_a_model_and_the_best_of_a_sweep() -> None:
+    figures = training_figures(trained(), [], "model-1", epochs=5)
+    assert {name: figure.get("frame") for name, figure in figures.items()} == {
+        "loss": None, "accuracy": "every", "learning_rate": None}  # fmt: skip
+    assert comparison_figures([CurvesOfModel("one", trained())], "sweep-1", 5)["accuracy"]["frame"] == "best"
+
+
 def test_a_schedule_has_a_line_for_every_rate() -> None:
     figure = schedule_figure({"0.1": [(0.0, 0.1), (1.0, 0.05)], "0.01": [(0.0, 0.01), (1.0, 0.005)]}, epochs=1)
     assert [(trace["name"], trace["y"]) for trace in figure["data"]] == [("0.1", [0.1, 0.05]), ("0.01", [0.01, 0.005])]

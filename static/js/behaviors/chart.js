@@ -10,10 +10,11 @@
    live-fragment (data-on) and log-tail take.
    data-figure  name of the figure drawn in this element; panels share their epoch axis: zooming one zooms all those
                 without data-alone
-   Colours are tokens, e.g. line: {color: "var(--series-1)"}. <input type="checkbox" data-log="loss"> makes y logarithmic;
-   an element with [data-chart-state] says when the line is lost. The event "chart:load" {detail: {url}} loads another. */
+   Colours are tokens, e.g. line: {color: "var(--series-1)"}. <input type="checkbox" data-log="loss"> makes y logarithmic,
+   data-whole="accuracy" shows 0 to 1 instead of what the curves have come to (a figure with `frame`), and an element
+   with [data-frame-note] in the panel names curves that lie below; an element with [data-chart-state] says when the line is lost. The event "chart:load" {detail: {url}} loads another. */
 
-import { isLog, payload, say, tell } from "../lib/chart-element.js";
+import { choices, payload, say, tell } from "../lib/chart-element.js";
 import { listen } from "../lib/events.js";
 import { onThemeChange } from "../lib/colors.js";
 import { linkAxes, panel } from "../lib/panels.js";
@@ -55,7 +56,7 @@ export function connect(element) {
       const name = plot.dataset.figure;
       const figure = figures[name] ?? { data: [], layout: {} };
       figure.data.forEach((trace) => known.add(trace.meta));
-      if (!panels.has(name)) panels.set(name, panel(plot, isLog(element, name)));
+      if (!panels.has(name)) panels.set(name, panel(plot, choices(element, name)));
       await panels.get(name).show(figure);
     }
     linkAxes([...panels.values()].filter((one) => !("alone" in one.plot.dataset)));
@@ -96,8 +97,9 @@ export function connect(element) {
     load();
   });
   element.addEventListener("change", (event) => {
-    const name = event.target.dataset?.log;
-    if (name) panels.get(name)?.setLog(event.target.checked);
+    const { log, whole } = event.target.dataset ?? {};
+    if (log) panels.get(log)?.setLog(event.target.checked);
+    if (whole) panels.get(whole)?.setWhole(event.target.checked);
   });
   const endTheme = onThemeChange(() => panels.forEach((one) => one.redraw()));
   load();

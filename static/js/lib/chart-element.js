@@ -7,8 +7,16 @@ export async function payload(element) {
   return JSON.parse(element.querySelector('script[type="application/json"]').textContent);
 }
 
-export function isLog(element, name) {
-  return element.querySelector(`[data-log="${name}"]`)?.checked ?? false;
+/* How the checkboxes of a panel stand: data-log="loss", data-whole="accuracy"; a panel may change the latter itself. */
+export function choices(element, name) {
+  const box = (kind) => element.querySelector(`[data-${kind}="${name}"]`);
+  return {
+    log: box("log")?.checked ?? false,
+    whole: box("whole")?.checked ?? false,
+    onWhole(on) {
+      if (box("whole") && box("whole").checked !== on) box("whole").click();
+    },
+  };
 }
 
 export function tell(name, detail) {

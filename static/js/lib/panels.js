@@ -1,6 +1,9 @@
-/* One panel of a chart: holds its figure, draws it with Plotly in the page's colours, grows by points. */
+/* One panel of a chart: holds its figure, draws it with Plotly in the page's colours, grows by points.
+   A figure with `frame` ("every" or "best") shows shares: its y axis follows what the curves have come to (frame.js)
+   unless a person zooms, and a double click that finds no zoom shows 0 to 1. */
 
 import { withColors } from "./colors.js";
+import { belowFrame, frameOf, wholeFrame } from "./frame.js";
 import { loadPlotly } from "./plotly.js";
 import { dropAfter, putPoint } from "./series.js";
 
@@ -11,6 +14,11 @@ const CONFIG = {
   displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false,
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
   doubleClick: "reset",
+};
+const FRAMED_CONFIG = {
+  ...CONFIG,
+  modeBarButtonsToRemove: [...CONFIG.modeBarButtonsToRemove, "resetScale2d"], // it knows the first range only
+  doubleClick: false, // ours
 };
 const AXIS = { gridcolor: "var(--line)", linecolor: "var(--line-strong)", zerolinecolor: "var(--line)", ticks: "outside", tickcolor: "var(--line-strong)", automargin: true };
 const LAYOUT = {
@@ -25,9 +33,10 @@ const LAYOUT = {
   uirevision: "kept", // a zoom survives every redraw
 };
 
-export function panel(plot, startsLog) {
+export function panel(plot, { log = false, whole = false, onWhole } = {}) {
   let figure = { data: [], layout: {} };
-  let log = startsLog;
+  let frame = null; // [low, high] of the y axis, as drawn last
+  let zoomed = null; // the same, as a person chose it
   let timer = null;
   let drawnAt = 0;
 
@@ -37,7 +46,52 @@ export function panel(plot, startsLog) {
     const hasPoints = figure.data.some((trace) => (trace.x ?? trace.y ?? trace.values ?? []).length > 0);
     if (!hasPoints) return;
     const Plotly = await loadPlotly();
-    if (plot.isConnected) await Plotly.react(plot, withColors(figure.data), layoutOf(figure.layout, log), CONFIG);
+    if (!plot.isConnected) return;
+    const layout = layoutOf(figure.layout, log);
+    if (figure.frame) layout.yaxis = { ...layout.yaxis, range: nextRange(), autorange: false };
+    await Plotly.react(plot, withColors(figure.data), layout, figure.frame ? FRAMED_CONFIG : CONFIG);
+    if (figure.frame) watch();
+  }
+
+  function nextRange() {
+    const shown = figure.data.filter((_, place) => plot.data?.[place]?.visible !== "legendonly");
+    frame = whole ? wholeFrame() : frameOf(shown, { best: figure.frame === "best", before: frame });
+    const range = zoomed ?? frame;
+    note(belowFrame(shown, range));
+    return range;
+  }
+
+  function note(names) {
+    const place = plot.closest(".chart-panel")?.querySelector("[data-frame-note]");
+    if (!place) return;
+    const more = names.length > 2 ? ` and ${names.length - 2} more` : "";
+    place.textContent = names.length ? `Below: ${names.slice(0, 2).join("; ")}${more}` : "";
+  }
+
+  function watch() {
+    if (plot.dataset.watched) return;
+    plot.dataset.watched = "true";
+    plot.on("plotly_relayout", (change) => {
+      if ("yaxis.range[0]" in change) zoomed = [change["yaxis.range[0]"], change["yaxis.range[1]"]];
+    });
+    plot.on("plotly_restyle", later); // a curve was hidden or shown
+    plot.on("plotly_doubleclick", () => {
+      if (zoomed || isZoomedAlong()) reset();
+      else onWhole?.(!whole);
+    });
+  }
+
+  function isZoomedAlong() {
+    const [from, to] = figure.layout.xaxis?.range ?? [];
+    const range = plot.layout.xaxis.range;
+    return from !== undefined && (range[0] !== from || range[1] !== to);
+  }
+
+  async function reset() {
+    zoomed = null;
+    const range = figure.layout.xaxis?.range;
+    if (range) await window.Plotly.relayout(plot, { "xaxis.range[0]": range[0], "xaxis.range[1]": range[1] });
+    await draw();
   }
 
   function later() {
@@ -66,6 +120,11 @@ export function panel(plot, startsLog) {
     },
     setLog(on) {
       log = on;
+      draw();
+    },
+    setWhole(on) {
+      whole = on;
+      frame = zoomed = null;
       draw();
     },
     remove() {
