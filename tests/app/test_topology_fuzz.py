@@ -14,7 +14,6 @@ from app.topology.zoo import zoo
 from tests.conftest import Browser
 from tests.topology.test_fuzz import mutated, random_layer, random_net, soon
 
-pytestmark = pytest.mark.usefixtures("others_objects_aside")
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 VIEWS = ("", "diagram", "changes")
 

@@ -18,9 +18,9 @@ from app.topology.layers import DATA_TYPES, layer_types
 from app.topology.text import read, read_leniently
 from app.topology.writing import deploy_text, train_val_text
 from app.topology.zoo import zoo
+from tests.pace import a_million_squares_s
 from tests.topology.texts import preprocessing_of
 
-pytestmark = pytest.mark.usefixtures("others_objects_aside")
 LONGEST = 20.0  # times as long as this machine takes to add up a million squares: about a second on a common one
 Result = TypeVar("Result")
 FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
@@ -35,13 +35,6 @@ def soon(verb: Callable[..., Result], *given: Any, **named: Any) -> Result:
         if took_s < 0.2 or took_s < LONGEST * a_million_squares_s():
             return result
     raise AssertionError(f"took more than {LONGEST} times as long as adding up a million squares, three times")
-
-
-def a_million_squares_s() -> float:
-    """The pace of this machine just now, in seconds of processor time."""
-    started = time.process_time()
-    sum(number * number for number in range(1_000_000))
-    return time.process_time() - started
 
 
 def thrown(text: str, channels: int = 3, size: int = 32, classes: int = 10) -> Report:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from app.archives import open_archive
 from app.archives.reading import DamagedEntry, read_picture
 from tests.app.archives.raw_zip import RawEntry, classes, raw_zip
+from tests.memory import traced
 
 PICTURE = os.urandom(10_000) + bytes(10_000)
 
@@ -78,10 +78,9 @@ def test_data_in_front_of_the_archive_is_passed_over(tmp_path: Path) -> None:
 )
 def test_a_damaged_entry_gives_its_reason_and_the_others_are_read(entry: RawEntry, reason: str, tmp_path: Path) -> None:
     path = raw_zip(tmp_path / "pictures.zip", classes(entry))
-    tracemalloc.start()
-    found = read_all(path, tmp_path)
-    assert tracemalloc.get_traced_memory()[1] < 5 * 2**20
-    tracemalloc.stop()
+    with traced() as memory:
+        found = read_all(path, tmp_path)
+    assert memory.peak_bytes < 5 * 2**20
     assert found == {"cats/1.png": b"x", "cats/2.png": b"x", "dogs/1.png": b"x", "dogs/2.png": reason}
 
 

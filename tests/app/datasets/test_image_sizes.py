@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 
 from app.datasets.image_sizes import Sizes, original_sizes
 from app.datasets.lmdb_reader import INDEX_DTYPE
+from tests.pace import soon
 
 
 def save(folder: Path, split: str, sizes: list[tuple[int, int]]) -> None:
@@ -63,13 +63,12 @@ def test_files_that_are_gone_or_empty_give_nothing(tmp_path: Path) -> None:
     assert original_sizes(tmp_path, ["test"], "a") is None
 
 
-def test_a_million_pictures_are_counted_within_a_second(tmp_path: Path) -> None:
+def test_a_million_pictures_are_counted_soon(tmp_path: Path) -> None:
     index = np.zeros(1_000_000, INDEX_DTYPE)
     index["width"] = np.random.RandomState(1).randint(1, 5000, len(index))
     index["height"] = index["width"][::-1]
     np.save(tmp_path / "train.index.npy", index)
-    started = time.thread_time()
-    found = original_sizes(tmp_path, ["train"], "a")
-    assert time.thread_time() - started < 1
+    with soon(20):
+        found = original_sizes(tmp_path, ["train"], "a")
     assert found
     assert found.count == 1_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from app.datasets.lmdb_reader import INDEX_DTYPE, open_split
 from app.topology.caffe_pb2 import Datum
+from tests.pace import soon
 
 
 def write_split(folder: Path, labels: list[int], encoded: bool = True) -> list[bytes]:
@@ -89,10 +89,8 @@ def test_a_page_in_the_middle_of_a_million_opens_at_once(tmp_path: Path) -> None
     np.save(tmp_path / "val.index.npy", index)
     (tmp_path / "val.txt").write_bytes(b"a.png 0\n" * 1_000_000)
     for label, after in ((None, 40_000 * 25), (7, -1), (999, 500_000)):
-        started = time.thread_time()
-        with open_split(tmp_path, "val") as split:
+        with soon(2), open_split(tmp_path, "val") as split:
             split.page(label, after, 25)
-        assert time.thread_time() - started < 0.1
 
 
 def test_a_split_that_does_not_exist_is_told(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import tracemalloc
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from app.topology import caffe_pb2
 from app.topology.zoo import zoo_entry
 from tests import factories
 from tests.conftest import Browser
+from tests.memory import traced
 from worker.pretrained.caffemodel import read_caffemodel
 
 LENET = zoo_entry("lenet").prototxt  # type: ignore[union-attr]
@@ -243,14 +243,10 @@ def test_a_large_file_is_never_held_as_a_whole(tmp_path: Path) -> None:
     large = tmp_path / "weights"
     with large.open("wb") as file:
         file.truncate(64 << 20)
-    tracemalloc.start()
-    tracemalloc.reset_peak()  # of what another test may have left tracing
-    before_bytes = tracemalloc.get_traced_memory()[0]
-    size = sum(len(piece) for piece in stream_zip([Entry("weights", large, is_compressed=False)], MOMENT))
-    peak_bytes = tracemalloc.get_traced_memory()[1] - before_bytes
-    tracemalloc.stop()
+    with traced() as memory:
+        size = sum(len(piece) for piece in stream_zip([Entry("weights", large, is_compressed=False)], MOMENT))
     assert size > 64 << 20
-    assert peak_bytes < 16 << 20
+    assert memory.peak_bytes < 16 << 20
 
 
 def test_the_same_content_gives_the_same_archive() -> None:
