@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from app.db import Database, Dataset, Job, Model, Snapshot, Status
+from app.models.fine_tuning import StartError, freeze_when_built
 from app.preprocessing import MeanMode
 from app.settings import Settings
 from app.storage import Storage
@@ -25,7 +26,7 @@ from worker.recorder import Fenced, Recorder
 
 
 def train(settings: Settings, database: Database, storage: Storage, lease: Lease) -> Outcome:
-    model = _prepared(database, lease)
+    model = _prepared(database, storage, lease)
     _log_to_model(storage.model_log(model.id))
     resume_from = _resume_from(database, storage, model.id)
     spec = TrainSpec(
@@ -58,8 +59,11 @@ def train(settings: Settings, database: Database, storage: Storage, lease: Lease
     return Outcome.DONE
 
 
-def _prepared(database: Database, lease: Lease) -> Model:
-    """The model's row, completed by what its dataset turned out to have: classes, and the mean of each channel."""
+def _prepared(database: Database, storage: Storage, lease: Lease) -> Model:
+    """The model's row, completed by what its dataset turned out to have: classes, and the mean of each channel.
+
+    Raises Refusal where it cannot be trained on that dataset.
+    """
     with database.write() as session:
         model = session.scalars(select(Model).where(Model.job_id == lease.job_id)).one()
         dataset = session.get_one(Dataset, model.dataset_id)
@@ -67,6 +71,10 @@ def _prepared(database: Database, lease: Lease) -> Model:
             raise Refusal(f"Its dataset {dataset.name!r} is {dataset.status}, not done.")
         if Job.holds(session, lease.job_id, lease.attempt):
             model.prototxt = fit(model.prototxt, len(dataset.classes))
+            try:
+                freeze_when_built(storage, model)
+            except StartError as error:
+                raise Refusal(str(error)) from error
             if model.preprocessing_value.mean is MeanMode.PIXEL and not model.preprocessing_value.mean_values:
                 model.preprocessing = model.preprocessing | {"mean_values": dataset.result.get("mean", [])}
             model.run_info = {**model.run_info, **versions()}

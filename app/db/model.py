@@ -57,7 +57,7 @@ class Model(Record):
     accuracy: Mapped[dict[str, Any]] = mapped_column(default=dict)  # {"train": 0.99, "val": …, "test": …} at the end
     run_info: Mapped[dict[str, Any]] = mapped_column(default=dict)  # device, precision, iterations, versions
     start_from: Mapped[str | None] = mapped_column(String(40), index=True)  # "model:3" or "pretrained:4"; None: nothing
-    # What that was, frozen: {"name", "epoch", "path" of the weights, "sha256", "preprocessing"}; it may be gone by now.
+    # What that was: {"name", "epoch", "path" of the weights, "sha256", "preprocessing", …}; it may be gone by now.
     start: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -86,6 +86,12 @@ class Model(Record):
     def start_value(self) -> Start | None:
         """What it started from; None for new weights."""
         return Start(key=self.start_from, **self.start) if self.start_from and self.start else None
+
+    @property
+    def unfrozen_prototxt(self) -> str:
+        """The prototxt before what was loaded was frozen: what to go on from."""
+        start = self.start_value
+        return start.prototxt if start and start.prototxt else self.prototxt
 
     @property
     def solver_spec(self) -> SolverSpec:

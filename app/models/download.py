@@ -187,7 +187,7 @@ def _onnx_pieces(net: TrainedNet) -> Sequence[Piece]:
 
 def info(model: Model, snapshot: Snapshot, names: list[str]) -> dict[str, Any]:
     """What DIGITS wrote into info.json, under its names, and what it takes to make the model again."""
-    dataset, preprocessing = model.dataset, model.preprocessing_value
+    dataset, preprocessing, start = model.dataset, model.preprocessing_value, model.start_value
     channels, height, width = preprocessing.channels.number, preprocessing.height, preprocessing.width
     return {
         "id": model.id,
@@ -218,6 +218,8 @@ def info(model: Model, snapshot: Snapshot, names: list[str]) -> dict[str, Any]:
         "framework": "trainyard",
         "topology": model.topology_name,
         "parameters": model.parameters,
+        "started from": start.title if start else None,
+        "freeze loaded": bool(start and start.freeze_loaded),
         "solver": model.solver,
         "accuracy": model.accuracy,
         "run": model.run_info,

@@ -6,8 +6,8 @@ weights are used to. Copying them is the engine's (`worker/engine/fine_tuning.py
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,7 +18,16 @@ from app.models.start import Start
 from app.preprocessing import Preprocessing
 from app.pretrained.weights_files import WeightsError, weight_shapes
 from app.storage import Storage
-from app.topology.fine_tuning import Fate, MatchedWeight, count_fates, match_weights, trained_weights
+from app.topology.errors import TopologyError
+from app.topology.fine_tuning import (
+    Fate,
+    MatchedWeight,
+    count_fates,
+    loaded_layers,
+    match_weights,
+    trained_weights,
+)
+from app.topology.freezing import Learning, freeze, learning
 
 WEIGHTS = "weights.safetensors"
 MOST_CHOICES = 200
@@ -40,10 +49,17 @@ class Preview:
     start: Start
     table: Sequence[MatchedWeight]
     warnings: Sequence[str]
+    prototxt: str  # of the net that is to start, its loaded layers frozen where that was asked for
+    learning: Mapping[str, Learning]  # by weight
 
     @property
     def counts(self) -> dict[str, int]:
         return {str(fate): count for fate, count in count_fates(self.table).items()}
+
+    @property
+    def learning_count(self) -> int:
+        """How many of the weights will learn."""
+        return sum(one is Learning.LEARNS for one in self.learning.values())
 
     @property
     def is_useless(self) -> bool:
@@ -67,15 +83,23 @@ def find_start(session: Session, key: str, snapshot: str) -> Start | None:
     return _of_model(session, int(number), snapshot) if noun == "model" else _of_pretrained(session, int(number))
 
 
-def preview_start(storage: Storage, start: Start, net: NewNet) -> Preview:
-    """Raises StartError when the weights are gone or damaged."""
+def preview_start(storage: Storage, start: Start, net: NewNet, *, freezes: bool = False) -> Preview:
+    """What becomes of every weight, where it `freezes` with the loaded layers frozen.
+
+    Raises StartError when the weights are gone or damaged.
+    """
     try:
         given = weight_shapes(storage.absolute(start.path))
     except WeightsError as error:
         raise StartError(f"The weights of “{start.title}” are gone from the disk, or damaged: {error}") from error
     table = match_weights(trained_weights(net.text, net.preprocessing.input_shape, net.classes), given)
     known = Preprocessing.from_dict(dict(start.preprocessing)) if start.preprocessing else None
-    return Preview(start, table, differences(known, net.preprocessing) if known else [])
+    warnings = differences(known, net.preprocessing) if known else []
+    text = net.text
+    if freezes:
+        start, text = replace(start, freeze_loaded=True, prototxt=text), _frozen(text, table)
+    learned = learning(text, net.preprocessing.input_shape, net.classes)
+    return Preview(start, table, warnings, text, learned)
 
 
 def refuse_useless(preview: Preview) -> None:
@@ -87,6 +111,30 @@ def refuse_useless(preview: Preview) -> None:
             f"None of the weights of “{preview.start.title}” fits a layer of this net, by name and shape.{because}"
         )
         raise StartError(message)
+
+
+def refuse_idle(preview: Preview) -> None:
+    """Raises StartError when freezing leaves nothing to learn."""
+    if preview.start.prototxt and not preview.learning_count:
+        raise StartError(
+            f"Nothing would be left to learn: every layer of this net is loaded from “{preview.start.title}”, and "
+            "would be frozen. Train everything, or give the layers that are to learn anew another name.",
+            "freeze_loaded",
+        )
+
+
+def freeze_when_built(storage: Storage, model: Model) -> None:
+    """Freezes what a model loads, where that had to wait until the classes of its dataset were known.
+
+    Raises StartError when the weights are gone, or nothing would be left to learn.
+    """
+    start = model.start_value
+    if start is None or not start.freeze_loaded or start.prototxt:
+        return
+    net = NewNet(model.prototxt, model.preprocessing_value, model.class_count)
+    preview = preview_start(storage, start, net, freezes=True)
+    refuse_idle(preview)
+    model.prototxt, model.start = preview.prototxt, preview.start.to_dict()
 
 
 def source_of(session: Session, start: Start) -> Model | PretrainedNet:
@@ -129,6 +177,13 @@ def choices(session: Session) -> dict[str, list[tuple[str, str]]]:
         "Pretrained nets": [(f"pretrained:{number}", name) for number, name in nets],
         "Models": [(f"model:{number}", f"{name} (model {number})") for number, name in found],
     }
+
+
+def _frozen(text: str, table: Sequence[MatchedWeight]) -> str:
+    try:
+        return freeze(text, loaded_layers(table))
+    except TopologyError:  # a text that is still being typed
+        return text
 
 
 def _of_model(session: Session, model_id: int, wanted: str) -> Start:

@@ -16,7 +16,16 @@ from sqlalchemy.orm import Session
 from app.augmentation import Augmentation
 from app.datasets.split import SPLITS, needed_per_class, split_counts
 from app.db import Database, Dataset, Job, JobKind, Model, Status, Sweep, User
-from app.models.fine_tuning import NewNet, StartError, find_start, hold, preview_start, refuse_useless
+from app.models.fine_tuning import (
+    NewNet,
+    Preview,
+    StartError,
+    find_start,
+    hold,
+    preview_start,
+    refuse_idle,
+    refuse_useless,
+)
 from app.models.start import Start
 from app.preprocessing import MeanMode, Preprocessing
 from app.queue import Queue
@@ -130,9 +139,12 @@ def make_plan(session: Session, storage: Storage, form: NewModel) -> Plan:
         errors[topology_field] = issues_in_words(report.errors)
     if errors:
         raise InvalidModel(errors)
-    start = _start(session, storage, form, NewNet(prototxt, preprocessing, facts.classes))
     if facts.is_built:
         prototxt = fit(prototxt, facts.classes)
+    net = NewNet(prototxt, preprocessing, facts.classes)
+    preview = _start(session, storage, form, net, is_final=facts.is_built)
+    start = replace(preview.start, freeze_loaded=form.freeze_loaded) if preview else None
+    prototxt = preview.prototxt if preview else prototxt
     runs = [(name, form.spec(lr, size)) for name, lr, size in expand(form.base_lr, form.batch_size, form.name)]
     return Plan(dataset, topology_name, prototxt, preprocessing, form.augmentation(), runs, report, start)
 
@@ -190,15 +202,23 @@ def _original(session: Session, form: NewModel) -> Found | None:
         return None
 
 
-def _start(session: Session, storage: Storage, form: NewModel, net: NewNet) -> Start | None:
-    """What the weights start from; raises InvalidModel when that is not there or nothing of it fits."""
+def _start(session: Session, storage: Storage, form: NewModel, net: NewNet, *, is_final: bool) -> Preview | None:
+    """What the weights start from; raises InvalidModel when that is not there or nothing of it fits.
+
+    Before the net is final, what it loads cannot be told for certain; the worker then freezes it.
+    """
     try:
         start = find_start(session, form.start_from, form.start_snapshot)
-        if start is not None:
-            refuse_useless(preview_start(storage, start, net))
+        if start is None:
+            if form.freeze_loaded:
+                raise StartError("Without a start everything is new. Choose what to start from.", "freeze_loaded")
+            return None
+        preview = preview_start(storage, start, net, freezes=form.freeze_loaded and is_final)
+        refuse_useless(preview)
+        refuse_idle(preview)
     except StartError as error:
         raise InvalidModel({error.field: str(error)}) from error
-    return start
+    return preview
 
 
 def _solver_problems(form: NewModel, facts: DatasetFacts) -> dict[str, str]:

@@ -17,6 +17,8 @@ class Start:
     path: str  # of the .safetensors, relative to the home
     sha256: str = ""
     preprocessing: Mapping[str, Any] | None = None
+    freeze_loaded: bool = False  # train only what is new
+    prototxt: str = ""  # the net's own, before its loaded layers were frozen; empty until they are
 
     @property
     def title(self) -> str:
@@ -30,4 +32,5 @@ class Start:
 
     def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, "epoch": self.epoch, "path": self.path, "sha256": self.sha256,
-                "preprocessing": dict(self.preprocessing or {})}  # fmt: skip
+                "preprocessing": dict(self.preprocessing or {}), "freeze_loaded": self.freeze_loaded,
+                "prototxt": self.prototxt}  # fmt: skip

@@ -13,6 +13,7 @@ from app.db import Dataset, Job, Model, Status
 from app.models import fine_tuning
 from app.models.fine_tuning import NewNet, StartError
 from app.models.launch import EDITED, DatasetFacts, full_preprocessing
+from app.models.start import Start
 from app.preprocessing import Preprocessing
 from app.schemas.models import NewModel
 from app.schemas.start import START
@@ -23,6 +24,8 @@ from app.topology.fit import fit
 from app.topology.retraining import retrainable
 from app.web import PageNotFound
 
+TICKED = ("true", "on", "1", "yes")
+NOTHING = {"start_from": "", "start_snapshot": "last", "freeze_loaded": ""}
 INPUT_FIELDS = ("crop_size", "mean", "scale")
 Option = tuple[str, str | list[tuple[str, str]]]
 
@@ -37,6 +40,14 @@ def offered(session: Session, chosen: str) -> list[Option]:
     return [nothing, *((name, entries) for name, entries in groups.items() if entries)]
 
 
+def chosen(start: Start | None) -> dict[str, str]:
+    """The form's values that say so."""
+    if start is None:
+        return dict(NOTHING)
+    frozen = "true" if start.freeze_loaded else ""
+    return {"start_from": start.key, "start_snapshot": start.epoch or "last", "freeze_loaded": frozen}
+
+
 def context(session: Session, storage: Storage, values: dict[str, str], text: str, dataset: Dataset) -> dict[str, Any]:
     """The table for what is in the form, or the first thing that is wrong with the choice."""
     key = values.get("start_from", "")
@@ -45,7 +56,8 @@ def context(session: Session, storage: Storage, values: dict[str, str], text: st
     try:
         start = fine_tuning.find_start(session, key, values.get("start_snapshot", ""))
         assert start is not None
-        preview = fine_tuning.preview_start(storage, start, _new_net(values, text, dataset))
+        freezes = values.get("freeze_loaded", "").lower() in TICKED
+        preview = fine_tuning.preview_start(storage, start, _new_net(values, text, dataset), freezes=freezes)
         return {"start": preview, "start_problem": ""}
     except StartError as error:
         return {"start": None, "start_problem": str(error)}
@@ -63,11 +75,12 @@ def values_of(session: Session, key: str, snapshot: str) -> dict[str, str]:
     if start is None:
         raise PageNotFound("start")
     source = fine_tuning.source_of(session, start)
+    text = source.unfrozen_prototxt if isinstance(source, Model) else source.prototxt
     try:
-        prototxt = retrainable(source.prototxt)
+        prototxt = retrainable(text)
     except TopologyError:
-        prototxt = source.prototxt
-    values = {"start_from": key, "start_snapshot": start.epoch or "last", "name": f"{start.name}, fine-tuned"[:200]}
+        prototxt = text
+    values = chosen(start) | {"name": f"{start.name}, fine-tuned"[:200]}
     values |= _topology_of(session, source.topology_name, prototxt, source.class_count)
     expected = source.preprocessing_value
     values |= {"mean": str(expected.mean), "scale": f"{expected.scale:.12g}",

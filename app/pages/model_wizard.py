@@ -245,7 +245,7 @@ def _first_values(session: Session, dataset_key: str, topology_key: str) -> dict
     topology = _find_topology(session, topology_key) or topologies.zoo_topologies()[0]
     values = _solver_values(SolverSpec()) | {"topology": topology.key, "prototxt": ""}
     values |= _suited(topology.key) | {"crop_size": "", "name": "", "notes": ""}
-    values |= _variations(Augmentation(), mirror=False) | {"start_from": "", "start_snapshot": "last"}
+    values |= _variations(Augmentation(), mirror=False) | model_start.NOTHING
     if dataset is not None:
         values |= {"dataset_id": str(dataset.id), "name": f"{topology.name} on {dataset.name}"[:200]}
     return values
@@ -267,19 +267,18 @@ def _of_model(session: Session, model_id: str) -> dict[str, str]:
     values = _solver_values(model.solver_spec) | kept
     values |= _variations(model.augmentation_value, model.preprocessing_value.mirror)
     values |= {"name": model.name[:200], "notes": model.notes, "dataset_id": str(model.dataset_id)}
-    start = model.start_value
-    values |= {"start_from": start.key if start else "", "start_snapshot": (start and start.epoch) or "last"}
+    values |= model_start.chosen(model.start_value)
     return values | _topology_values(session, model)
 
 
 def _topology_values(session: Session, model: Model) -> dict[str, str]:
     """The topology that a model was made from, with its text when that is not (any more) the topology's own."""
-    found = _find_topology(session, model.topology_name.removesuffix(EDITED))
+    found, text = _find_topology(session, model.topology_name.removesuffix(EDITED)), model.unfrozen_prototxt
     if found is None:
-        return {"topology": "", "prototxt": model.prototxt}
+        return {"topology": "", "prototxt": text}
     classes = len(model.dataset.classes)
     texts = {found.prototxt.strip(), fit(found.prototxt, classes).strip() if classes else ""}
-    return {"topology": found.key, "prototxt": "" if model.prototxt.strip() in texts else model.prototxt}
+    return {"topology": found.key, "prototxt": "" if text.strip() in texts else text}
 
 
 def _solver_values(spec: SolverSpec) -> dict[str, str]:

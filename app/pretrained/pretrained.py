@@ -220,9 +220,9 @@ def add_snapshot(database: Database, storage: Storage, queue: Queue, user: User,
 
 def fitted(model: Model, classes: int) -> str:
     try:
-        return fit(model.prototxt, classes)
+        return fit(model.unfrozen_prototxt, classes)
     except TopologyError:
-        return model.prototxt
+        return model.unfrozen_prototxt
 
 
 def get_pretrained(session: Session, pretrained_id: int) -> PretrainedNet:

@@ -209,6 +209,7 @@ class ModelOut(BaseModel):
     accuracy: Accuracy
     start_from: str | None = Field(description="model:ID or pretrained:ID; null: new weights")
     started_from: str | None = Field(description="What that was called, with its epoch")
+    freeze_loaded: bool = Field(description="Whether only what was new is trained")
     owner: str | None
     created_at: datetime
     started_at: datetime | None
@@ -245,6 +246,7 @@ class ModelOut(BaseModel):
             "accuracy": Accuracy(**{split: model.accuracy.get(split) for split in ("train", "val", "test")}),
             "start_from": model.start_from,
             "started_from": start.title if start else None,
+            "freeze_loaded": bool(start and start.freeze_loaded),
             "owner": model.user.username if model.user else None,
             "created_at": model.created_at,
             "started_at": job.started_at,

@@ -17,6 +17,15 @@ class StartFields(BaseModel):
     start_from: str = Field("", max_length=40, description="model:ID or pretrained:ID to fine-tune; empty: new weights")
     start_snapshot: str = Field("last", max_length=20, description="Of a model to start from: last, best or an epoch")
 
+    freeze_loaded: bool = Field(
+        False, description="Train only what is new: layers whose weights were all loaded keep them"
+    )
+
+    @field_validator("freeze_loaded", mode="before")
+    @classmethod
+    def _ticked(cls, value: object) -> object:
+        return {"": False, "on": True}.get(value, value) if isinstance(value, str) else value
+
     @field_validator("start_from")
     @classmethod
     def _a_known_kind(cls, value: str) -> str:

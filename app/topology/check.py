@@ -200,6 +200,13 @@ def _check_objective(report: Report, net: Net, shapes: Shapes) -> None:
         report.errors.append(Issue(1, 1, "no loss layer in phase TRAIN: there is nothing to learn from"))
     elif not shapes.parameters:
         report.errors.append(Issue(1, 1, "no layer has parameters: there is nothing to learn"))
+    elif not any(_learns(info) for info in shapes):
+        report.errors.append(Issue(1, 1, "every layer with parameters has lr_mult 0: there is nothing to learn"))
+
+
+def _learns(info: LayerInfo) -> bool:
+    rates = [param.lr_mult for param in info.layer.options.param]
+    return bool(info.parameters) and (len(rates) < len(info.parameter_shapes) or any(rates))
 
 
 def _check_scores(report: Report, wired: Wired, shapes: Shapes, classes: int) -> None:

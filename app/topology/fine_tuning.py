@@ -5,7 +5,8 @@ Names and shapes in, a table out. The page shows it before a launch, the engine 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -73,6 +74,13 @@ def count_fates(table: Iterable[MatchedWeight]) -> dict[Fate, int]:
     for entry in table:
         counts[entry.fate] += 1
     return counts
+
+
+def loaded_layers(table: Sequence[MatchedWeight]) -> dict[str, int]:
+    """The layers whose weights are all loaded, with the number of these."""
+    counts = Counter(entry.layer for entry in table if entry.fate is Fate.LOADED)
+    new = {entry.layer for entry in table if entry.fate is Fate.NEW}
+    return {layer: count for layer, count in counts.items() if layer not in new}
 
 
 def trained_weights(text: str, input_shape: Shape, classes: int) -> dict[str, Shape]:

@@ -127,6 +127,9 @@ def assemble(spec: TrainSpec, callbacks: Callbacks) -> Run:
         seed=solver.seed,
         augmentation=spec.augmentation,
     )
+    stepper = Solver(solver, train_net.weights())
+    if not stepper.groups:
+        raise EngineError("there is nothing to learn: every layer has lr_mult 0")
     run = Run(
         spec=spec,
         callbacks=callbacks,
@@ -137,7 +140,7 @@ def assemble(spec: TrainSpec, callbacks: Callbacks) -> Run:
         batches=batches,
         train_net=train_net,
         test_net=test_net,
-        solver=Solver(solver, train_net.weights()),
+        solver=stepper,
     )
     if spec.resume_from is not None:
         _resume(run)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import html
+import io
+import json
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from safetensors.numpy import save_file
 
 from app.db import Database, Dataset, Model, Snapshot, Status
 from app.main import create_app
+from app.models.fine_tuning import freeze_when_built
 from app.models.launch import InvalidModel, launch
 from app.models.models import stop_sweep
 from app.pretrained.pretrained import Filter, PretrainedBusy, delete_pretrained, list_pretrained
@@ -23,6 +27,9 @@ from app.settings import Settings
 from app.storage import Storage
 from app.topology.fine_tuning import trained_weights
 from app.topology.fit import fit
+from app.topology.freezing import Learning, learning
+from app.topology.net import Phase
+from app.topology.text import read
 from app.topology.zoo import zoo_entry
 from tests import factories
 from tests.app.pages.test_model_wizard import RESULT, errors_in, fields_of
@@ -142,7 +149,7 @@ def test_the_preview_says_what_becomes_of_every_weight_and_where_the_input_diffe
     page = client.post("/models/new/_start", data=form).text
     words = " ".join(re.sub(r"<[^>]+>", " ", html.unescape(page)).split())
     assert "6 of 8 weights loaded , 2 new from digits 手, epoch 2" in words
-    assert "ip2.weight new 2 × 500 expected 2×500, found 3×500" in words
+    assert "ip2.weight new learns 2 × 500 expected 2×500, found 3×500" in words
     assert "Its pixels were multiplied by 1; here they are by 0.5." in words
     assert "are used to another input" not in client.post("/models/new/_start", data=form | {"scale": "1"}).text
     unreadable = client.post("/models/new/_start", data=form | {"scale": "x", "crop_size": "999", "mean": "?"})
@@ -184,6 +191,112 @@ def test_a_model_whose_first_snapshot_is_not_there_yet_cannot_be_chosen(
     assert "“young” has no snapshot yet" in refused(api, dataset, start_from=f"model:{young.id}")["start_from"]
     with database.read() as session:
         assert Snapshot.last(session, young.id) is None
+
+
+def row_of(database: Database, made: dict[str, Any]) -> Model:
+    with database.read() as session:
+        return session.get_one(Model, made["id"])
+
+
+def test_training_only_what_is_new_freezes_the_rest_in_the_text(
+    api: TestClient, client: Browser, database: Database, trained: Trained, dataset: Dataset
+) -> None:
+    key = f"model:{trained.model.id}"
+    made = launched(api, dataset, start_from=key, freeze_loaded=True)
+    assert made["freeze_loaded"] is True
+    model = row_of(database, made)
+    learned = learning(model.prototxt, (1, 28, 28), 2)
+    assert {name for name, one in learned.items() if one is Learning.LEARNS} == {"ip2.weight", "ip2.bias"}
+    assert model.unfrozen_prototxt == fit(zoo_entry("lenet").prototxt, 2)  # type: ignore[union-attr]
+    assert row_of(database, launched(api, dataset, start_from=key)).prototxt == model.unfrozen_prototxt
+    assert "only what was new" in client.get(f"/models/{model.id}").text
+    clone = fields_of(client.get(f"/models/new?clone={model.id}").text)
+    assert (clone["start_from"], clone["freeze_loaded"], clone["topology"]) == (key, "true", "lenet")
+    assert clone.get("prototxt", "") == ""  # the same net, to be frozen anew
+
+
+def test_going_on_from_a_frozen_model_trains_everything(
+    api: TestClient, client: Browser, database: Database, storage: Storage, trained: Trained, dataset: Dataset
+) -> None:
+    made = row_of(database, launched(api, dataset, start_from=f"model:{trained.model.id}", freeze_loaded=True))
+    folder = storage.snapshots_dir(made.id) / "epoch-0001"
+    factories.snapshot(database, made, path=storage.relative(folder))
+    fields = fields_of(client.get(f"/models/new?start_from=model:{made.id}").text)
+    assert "freeze_loaded" not in fields
+    assert (fields["topology"], fields.get("prototxt", "")) == ("lenet", "")
+    kept = api.post("/api/v1/pretrained/from-snapshot", json={"model_id": made.id}).json()
+    assert kept["prototxt"] == made.unfrozen_prototxt
+
+
+def test_every_model_of_a_sweep_is_frozen_and_says_so_in_its_download(
+    api: TestClient, database: Database, storage: Storage, trained: Trained, dataset: Dataset
+) -> None:
+    form = {"name": "tuned", "dataset_id": dataset.id, "topology": "lenet", "base_lr": [0.1, 0.01],
+            "start_from": f"model:{trained.model.id}", "freeze_loaded": True}  # fmt: skip
+    made = api.post("/api/v1/models", json=form).json()["models"]
+    assert [model["freeze_loaded"] for model in made] == [True, True]
+    folder = storage.snapshots_dir(made[0]["id"]) / "epoch-0001"
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(trained.weights.read_bytes())
+    factories.snapshot(database, row_of(database, made[0]), path=storage.relative(folder))
+    with zipfile.ZipFile(io.BytesIO(api.get(f"/api/v1/models/{made[0]['id']}/download").content)) as archive:
+        about, text = json.loads(archive.read("info.json")), archive.read("train_val.prototxt").decode()
+    assert (about["started from"], about["freeze loaded"]) == ("digits 手, epoch 2", True)
+    layers = {layer.name: layer.options for layer in read(text).net(Phase.TRAIN).layers}
+    rates = {name: [(one.lr_mult, one.decay_mult) for one in options.param] for name, options in layers.items()}
+    assert rates["conv1"] == rates["ip1"] == [(0, 0), (0, 0)]
+    assert rates["ip2"] == [(1, 1), (2, 0)]
+
+
+def test_freezing_everything_or_nothing_is_refused(
+    api: TestClient, database: Database, trained: Trained, dataset: Dataset
+) -> None:
+    three = factories.dataset(database, result=RESULT | {"classes": ["a", "b", "c"]})
+    given = {"start_from": f"model:{trained.model.id}", "freeze_loaded": True}
+    assert "every layer of this net is loaded" in refused(api, three, **given)["freeze_loaded"]
+    assert "Without a start everything is new" in refused(api, dataset, freeze_loaded=True)["freeze_loaded"]
+    assert "freeze_loaded" in refused(api, dataset, freeze_loaded="perhaps")
+    assert launched(api, three, **(given | {"freeze_loaded": False}))["freeze_loaded"] is False
+
+
+def test_the_preview_says_what_will_learn(client: Browser, trained: Trained, dataset: Dataset) -> None:
+    form = {"csrf_token": client.csrf, "dataset_id": dataset.id, "topology": "lenet", "scale": "1",
+            "start_from": f"model:{trained.model.id}", "start_snapshot": "last"}  # fmt: skip
+
+    def seen(**more: Any) -> str:
+        page = client.post("/models/new/_start", data=form | more).text
+        return " ".join(re.sub(r"<[^>]+>", " ", html.unescape(page)).split())
+
+    assert "8 weights learn in training." in seen()
+    assert "conv1.weight loaded learns" in seen()
+    frozen = seen(freeze_loaded="true")
+    assert "2 weights learn in training; loaded layers are frozen." in frozen
+    assert "conv1.weight loaded frozen" in frozen
+    assert "ip2.weight new learns" in frozen
+    still = zoo_entry("lenet").prototxt.replace("lr_mult: 1", "lr_mult: 0")  # type: ignore[union-attr]
+    assert "conv1.weight loaded frozen" in seen(prototxt=still)
+    assert "No weight would learn" in seen(prototxt=still.replace("lr_mult: 2", "lr_mult: 0"))
+    assert "No weight would learn" not in seen(prototxt="layer {", freeze_loaded="true")
+
+
+def test_a_dataset_that_is_still_being_built_is_frozen_for_by_the_worker(
+    api: TestClient, database: Database, storage: Storage, trained: Trained
+) -> None:
+    young = factories.dataset(database, status=Status.RUNNING, result={})
+    key = f"model:{trained.model.id}"
+    made = row_of(database, launched(api, young, start_from=key, freeze_loaded=True, batch_size=4))
+    assert "lr_mult: 0" not in made.prototxt
+    with database.write() as session:
+        model = session.get_one(Model, made.id)
+        session.get_one(Dataset, young.id).result = RESULT
+        session.flush()
+        model.prototxt = fit(model.prototxt, model.class_count)
+        freeze_when_built(storage, model)
+        learned = learning(model.prototxt, (1, 28, 28), 2)
+        frozen = model.prototxt
+        freeze_when_built(storage, model)  # the next attempt
+        assert (model.prototxt, "lr_mult: 0" in model.unfrozen_prototxt) == (frozen, False)
+    assert {name for name, one in learned.items() if one is Learning.LEARNS} == {"ip2.weight", "ip2.bias"}
 
 
 def test_a_source_is_held_while_it_is_needed_on_either_database(any_settings: Settings, any_database: Database) -> None:

@@ -8,13 +8,15 @@ import torch
 from safetensors.torch import save_file
 
 from app.topology.fine_tuning import Fate
+from app.topology.freezing import freeze
 from app.topology.net import Phase
 from app.topology.text import read
-from tests.worker.engine.drawn import NET, Listener, train_spec
+from tests.worker.engine.drawn import NET, SOLVER, WITH_BATCH_NORM, Listener, train_spec
 from worker.engine.compile import CompiledNet, compile_net
 from worker.engine.errors import EngineError
 from worker.engine.fine_tuning import start_from
-from worker.engine.snapshot import WEIGHTS
+from worker.engine.snapshot import WEIGHTS, read_weights
+from worker.engine.solvers import Solver
 from worker.engine.train import train
 
 
@@ -85,3 +87,41 @@ def test_weights_of_another_net_altogether_are_refused(tmp_path: Path) -> None:
     spec = replace(train_spec(tmp_path), start_from=tmp_path / "other.safetensors")
     with pytest.raises(EngineError, match=r"none of the weights in other\.safetensors fits a layer"):
         train(spec, Listener())
+
+
+LOADED = {"conv1": 2, "bn1": 3, "scale1": 2}
+
+
+def test_frozen_layers_end_as_they_were_loaded_bit_for_bit(tmp_path: Path) -> None:
+    first, again = Listener(), Listener()
+    train(train_spec(tmp_path, topology=WITH_BATCH_NORM), first)
+    loaded = read_weights(first.snapshots[-1].path)
+    spec = train_spec(tmp_path, topology=freeze(WITH_BATCH_NORM, LOADED), model="tuned")
+    train(replace(spec, start_from=first.snapshots[-1].path / WEIGHTS), again)
+    tuned = read_weights(again.snapshots[-1].path)
+    same = {name for name, value in loaded.items() if torch.equal(value, tuned[name])}
+    assert {name.rpartition(".")[0] for name in same} == set(LOADED)
+    assert same == {name for name in loaded if name.rpartition(".")[0] in LOADED}
+    assert again.values_of("val/loss")[0] == (0, first.snapshots[-1].metrics["val/loss"])
+
+
+def test_no_gradient_is_computed_below_the_first_layer_that_learns() -> None:
+    shapes = {"data": (4, 1, 12, 12), "label": (4,)}
+    blobs = ("conv1", "pool1", "ip1")
+    kept = {}
+    for name, text in {"all": WITH_BATCH_NORM, "new": freeze(WITH_BATCH_NORM, LOADED)}.items():
+        net = compile_net(read(text).net(Phase.TRAIN), shapes, keep=blobs)
+        Solver(SOLVER, net.weights())
+        result = net(torch.rand(4, 1, 12, 12), torch.zeros(4))
+        assert result.loss is not None
+        result.loss.backward()
+        kept[name] = {blob: result.blobs[blob].requires_grad for blob in blobs}
+        graded = {weight for weight, one in net.weights().items() if one.value.grad is not None}
+        assert {"ip1.weight", "ip1.bias"} <= graded
+        assert (len(graded) == 2) == (name == "new")
+    assert kept == {"all": dict.fromkeys(blobs, True), "new": {"conv1": False, "pool1": False, "ip1": True}}
+
+
+def test_a_net_in_which_nothing_learns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="nothing to learn: every layer has lr_mult 0"):
+        train(train_spec(tmp_path, topology=freeze(NET, {"conv1": 2, "ip1": 2})), Listener())
