@@ -18,12 +18,6 @@ from tests.app.predicted import png_of
 GRAY_28 = Preprocessing(Channels.GRAY, 28, 28)
 
 
-@pytest.fixture(autouse=True)
-def pillows_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the web process; code of the worker, imported by other tests, lifts it for the whole process."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 89_478_485)
-
-
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
