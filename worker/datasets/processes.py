@@ -6,6 +6,7 @@ process crashes or hangs is divided until the culprit is alone, and that one is 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import select
@@ -32,10 +33,12 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
 _TASKS_AHEAD = 3  # per process, so that none waits for the writer
+_PIPE_BYTES = 1024 * 1024  # Linux allows it to everybody; a reply goes through in a sixteenth of the switches
+_SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", None)
 
 
 class Job(Protocol[T, R]):
-    """What the processes do; it is pickled to them once. Only `run` is called there."""
+    """What the processes do; it is pickled to each of them once. Only `run` is called there."""
 
     def run(self, task: T) -> R: ...
     def divide(self, task: T) -> list[T]:
@@ -58,14 +61,14 @@ class _Process:
         self._job = b""
         self._start()
 
-    def give(self, job: bytes) -> None:
-        """What it will do, pickled; it has begun to start up before."""
-        self._job = job
+    def give(self, job: object) -> None:
+        """What it will do from now on; it has begun to start up before."""
+        self._job = pickle.dumps(("job", job), protocol=5)
         self._send_job()
 
     def call(self, task: object, time_limit_s: float) -> object:
         try:
-            pickle.dump(task, self._stdin, protocol=5)
+            pickle.dump(("task", task), self._stdin, protocol=5)
             self._stdin.flush()
             if not select.select([self._stdout], [], [], time_limit_s)[0]:
                 raise _Died(f"takes longer than {time_limit_s:.0f} s to decode")
@@ -80,9 +83,12 @@ class _Process:
             raise reply
         return reply
 
+    def kill(self) -> None:
+        self._process.kill()
+
     def end(self, kill: bool = False) -> None:
         if kill:
-            self._process.kill()
+            self.kill()
         for pipe in (self._stdin, self._stdout):
             with suppress(OSError):
                 pipe.close()
@@ -102,6 +108,9 @@ class _Process:
         )
         self._stdin = cast(BinaryIO, self._process.stdin)
         self._stdout = cast(BinaryIO, self._process.stdout)
+        if _SET_PIPE_SIZE is not None:
+            with suppress(OSError):  # somebody has used up what a user may have in pipes
+                fcntl.fcntl(self._stdout, _SET_PIPE_SIZE, _PIPE_BYTES)
         self._send_job()
 
     def _send_job(self) -> None:
@@ -113,15 +122,19 @@ class _Process:
 class Processes:
     """Processes that start up, and import the module `preparation`, before anybody knows their job.
 
-    Those that nobody took end with the block.
+    They do one job after the other and end with the block.
     """
 
     def __init__(self, count: int, preparation: str = "") -> None:
+        self.count = count
         self._free = [_Process(preparation) for _ in range(count)]
 
     def take(self) -> list[_Process]:
         taken, self._free = self._free, []
         return taken
+
+    def give_back(self, taken: list[_Process]) -> None:
+        self._free += taken
 
     def __enter__(self) -> Processes:
         return self
@@ -138,9 +151,8 @@ class Pool(Generic[T, R]):
         self._job = job
         self._processes, self._count = processes, len(processes)
         self._idle: SimpleQueue[_Process] = SimpleQueue()
-        pickled = pickle.dumps(job, protocol=5)
         for process in processes:
-            process.give(pickled)
+            process.give(job)
             self._idle.put(process)
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="pictures")
 
@@ -155,12 +167,14 @@ class Pool(Generic[T, R]):
             yield waiting.popleft().result()
 
     def close(self, kill: bool) -> None:
+        """Waits for what is being done, or with `kill` ends the processes in the middle of it."""
         if kill:
             for process in self._processes:
-                process._process.kill()
+                process.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        for process in self._processes:
-            process.end(kill)
+        if kill:
+            for process in self._processes:
+                process.end(kill)
 
     def _reply(self, task: T) -> R:
         process = self._idle.get()
@@ -181,11 +195,18 @@ class Pool(Generic[T, R]):
 
 @contextmanager
 def pool(job: Job[T, R], started: Processes | int) -> Iterator[Callable[[Iterable[T]], Iterator[R]]]:
-    """A function that sends tasks through processes, so many or those already started; they end on the way out."""
-    processes: Pool[T, R] = Pool(job, (Processes(started) if isinstance(started, int) else started).take())
+    """A function that sends tasks through processes: so many, which end on the way out, or some that have started."""
+    if isinstance(started, int):
+        with Processes(started) as own, pool(job, own) as replies:
+            yield replies
+        return
+    taken = started.take()
+    processes: Pool[T, R] = Pool(job, taken)
     finished = False
     try:
         yield processes.replies
         finished = True
     finally:
         processes.close(kill=not finished)
+        if finished:
+            started.give_back(taken)
