@@ -25,7 +25,7 @@ class LmdbWriter:
         self._batch: list[tuple[bytes, bytes]] = []
         self._batch_bytes = 0
         self.count = 0
-        # The whole dataset is synced once at the end; until then it lies in a folder that nobody reads.
+        # It is flushed to the disk once, when it is closed; until then it lies in a folder that nobody reads.
         with self._full_disk_as_such():
             self._env = lmdb.open(
                 str(folder), map_size=_FIRST_MAP_BYTES, sync=False, metasync=False, max_dbs=0, readahead=False
@@ -39,10 +39,8 @@ class LmdbWriter:
             self._commit()
 
     def finish(self) -> None:
-        """Commits what is left and syncs it to the disk."""
+        """Commits what is left; `flush` brings it to the disk when the writer is closed."""
         self._commit()
-        with self._full_disk_as_such():
-            self._env.sync(True)
 
     def __enter__(self) -> LmdbWriter:
         return self
@@ -74,3 +72,12 @@ class LmdbWriter:
             with data.open("ab") as file:
                 os.posix_fallocate(file.fileno(), 0, data.stat().st_size + self._batch_bytes + _FREE_BYTES)
             raise
+
+
+def flush(folder: Path) -> None:
+    """Waits until the LMDB in `folder`, which nobody has open, is on the disk."""
+    descriptor = os.open(folder / "data.mdb", os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
