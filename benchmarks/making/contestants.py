@@ -35,12 +35,17 @@ def ours(encoding: str, processes: int) -> str:
     return f"ours, {encoding}, {processes} process{'es' if processes > 1 else ''}"
 
 
+def ours_on_one_core(encoding: str) -> str:
+    return f"ours, {encoding}, one core"
+
+
 def contestants(source: Source) -> dict[str, Run]:
     """All that are measured on these pictures, by name; the peer of an encoding before us."""
     encodings = ("png", "raw", "jpeg") if source.is_large else ("png",)
     runs: dict[str, Run] = {f"{PILLOW}, png": _pillow, f"{DIGITS}, png": _digits}
     for encoding in encodings:
         runs[f"{OPENCV}, {encoding}"] = partial(_opencv, encoding)
+        runs[ours_on_one_core(encoding)] = partial(_ours_on_one_core, encoding)
         for processes in dict.fromkeys((1, CORES)):
             runs[ours(encoding, processes)] = partial(_ours, encoding, processes)
     return runs
@@ -146,3 +151,9 @@ def _ours(encoding: str, processes: int, source: Source, folder: Path) -> None:
         source.channels, source.side, source.side, encoding=encoding, processes=processes,
     )  # fmt: skip
     build(spec, lambda _: None, lambda: False)
+
+
+def _ours_on_one_core(encoding: str, source: Source, folder: Path) -> None:
+    """One picture process and the process that writes beside it, which take turns on one core."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    _ours(encoding, 1, source, folder)
