@@ -90,7 +90,7 @@ def _look(data: bytes) -> tuple[tuple[int, int], bool] | None:
             if size[0] * size[1] > MAX_PIXELS_DECODED:
                 return size, False
             return size, _is_gray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError):
         return None
 
 

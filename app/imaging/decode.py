@@ -88,8 +88,6 @@ def refusal(error: Exception) -> ImageError:
     """What the owner of the picture is told."""
     if isinstance(error, MemoryError):
         return ImageError("needs too much memory to decode")
-    if isinstance(error, Image.DecompressionBombError):
-        return ImageError("too large")
     text = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return ImageError(f"cut off ({text})")

@@ -91,7 +91,7 @@ def _shape(data: bytes) -> float | None:
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
         return math.log2(width / height)
-    except (OSError, ValueError, SyntaxError, ArithmeticError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, ArithmeticError):
         return None
 
 
