@@ -32,6 +32,7 @@ class Settings:
     data_slots: int = 1  # datasets built at once by one worker
     threads: int = 0  # CPU threads of one training; 0: all cores
     nice: int = 5  # how far trainings and builds step back for other work on the machine, 0–19
+    activation_days: int = 30  # after which the arrays of a prediction's layers are deleted; 0: never
     session_days: int = 30
     secure_cookies: bool = False  # true behind TLS
     lease_s: float = 30.0
@@ -61,6 +62,7 @@ class Settings:
         self._expect("port", 1 <= self.port <= 65535, "1 to 65535")
         self._expect("nice", 0 <= self.nice <= 19, "0 to 19")
         self._expect("max_upload_gb", 0 < self.max_upload_gb < math.inf, "a number above 0")
+        self._expect("activation_days", 0 <= self.activation_days <= 36500, "0 to 36500")
         self._expect("session_days", 1 <= self.session_days <= 3650, "1 to 3650")
         self._expect("data_slots", 1 <= self.data_slots <= 64, "1 to 64")
         self._expect("train_slots", 0 <= self.train_slots <= 64, "0 to 64")

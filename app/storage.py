@@ -76,6 +76,10 @@ class Storage:
     def prediction_dir(self, noun: str, subject_id: int, prediction_id: int) -> Path:
         return self.predictions_dir(noun, subject_id) / str(prediction_id)
 
+    def activations_dir(self, noun: str, subject_id: int, prediction_id: int) -> Path:
+        """What the layers made of the picture, an array each."""
+        return self.prediction_dir(noun, subject_id, prediction_id) / "activations"
+
     def pretrained_dir(self, pretrained_id: int) -> Path:
         return self.pretrained / str(pretrained_id)
 
@@ -91,9 +95,15 @@ class Storage:
 
     def delete(self, folder: Path) -> None:
         """Deletes a thing's folder; renamed first, so that nobody sees it half gone."""
+        doomed = self.set_aside(folder)
+        if doomed is not None:
+            shutil.rmtree(doomed, ignore_errors=True)
+
+    def set_aside(self, folder: Path) -> Path | None:
+        """Renames a folder that is about to be deleted, which takes no time; None if there is none."""
         if not folder.exists():
-            return
+            return None
         doomed = folder.with_name(f".deleted-{folder.name}")
         shutil.rmtree(doomed, ignore_errors=True)
         folder.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        return doomed

@@ -278,6 +278,7 @@ def test_a_prediction_shows_every_layer(walk: Walk, real_data: Path) -> None:
     place = f"models/{walk.model['id']}/predictions"
     made = walk.api.made(place, files={"image": ("数字.png", picture)})
     prediction = walk.api.ended(f"{place}/{made['id']}")
+    assert prediction["has_activations"] is True
     assert prediction["filename"] == "数字.png"
     shapes = {layer["name"]: layer["shape"] for layer in prediction["layers"]}
     assert shapes["conv1"][-3:] == [20, 24, 24]

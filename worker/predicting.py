@@ -7,6 +7,7 @@ from dataclasses import asdict
 from sqlalchemy import select
 
 from app.db import Database, Job, Prediction
+from app.db.base import now
 from app.settings import Settings
 from app.storage import Storage
 from worker.engine.errors import EngineError
@@ -29,6 +30,8 @@ def predict(_settings: Settings, database: Database, storage: Storage, lease: Le
             row = session.get_one(Prediction, prediction.id)
             row.top = [{"label": label, "probability": probability} for label, probability in result.top]
             row.layers = [asdict(layer) for layer in result.layers]
+            row.arrays_made_at = now() if result.layers else None
+            row.arrays_bytes = sum((spec.out_dir / layer.file).stat().st_size for layer in result.layers) or None
             Job.finish(session, lease.job_id, lease.attempt)
     return Outcome.DONE
 

@@ -30,7 +30,7 @@ from app.storage import Storage
 from worker.devices import CPU, Device, gpus, held
 from worker.lease import EXIT_FENCED, Lease
 from worker.run import do, run_of
-from worker.tidying import forget_outdated
+from worker.tidying import forget_arrays, forget_outdated
 
 log = logging.getLogger("worker.tasks")
 RECONCILE_EVERY_S = 5.0
@@ -150,6 +150,7 @@ class LaneWorker:
                 self.warm_up()
                 if self.lane is Lane.PREDICT:
                     forget_outdated(self.database, self.storage)
+                    forget_arrays(self.database, self.storage, self.settings.activation_days)
             except DBAPIError as error:
                 log.warning("the database does not answer: %s", error)
             self.closing.wait(RECONCILE_EVERY_S)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from app.errors import messages_by_field
 from app.predictions import predictions
-from app.predictions.predictions import InvalidPrediction, PictureTest
+from app.predictions.predictions import CannotLookAgain, InvalidPrediction, PictureTest
 from app.predictions.tested import SubjectDep, under_both
 from app.schemas.predictions import NewPrediction, PredictionDetail, PredictionList, PredictionOut
 from app.web import ApiError, CurrentUser, DatabaseDep, ReadSession, StorageDep
@@ -66,6 +66,19 @@ def activation(
     prediction = predictions.get_prediction(session, subject, prediction_id)
     _, path = predictions.activation_file(storage, prediction, number)
     return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+
+
+@endpoints.post("/{prediction_id}/look-again", status_code=202)
+def look_again(
+    request: Request, database: DatabaseDep, storage: StorageDep, subject: SubjectDep, prediction_id: int
+) -> PredictionDetail:
+    """Makes the outputs of all layers anew, from the same picture and weights; nothing happens while they are there."""
+    try:
+        predictions.look_again(database, storage, request.app.state.queue, subject, prediction_id)
+    except CannotLookAgain as reason:
+        raise ApiError(409, "gone", str(reason)) from reason
+    with database.read() as session:
+        return PredictionDetail.of_one(predictions.get_prediction(session, subject, prediction_id))
 
 
 @endpoints.delete("/{prediction_id}", status_code=204)

@@ -241,6 +241,13 @@ class Job(Record):
         ended = (Job.id == job_id, Job.status.in_([Status.STOPPED, Status.FAILED]))
         return _update(session, ended, lost_attempts=0, stop_requested=False, queued_at=now(), **_requeued())
 
+    @staticmethod
+    def repeat(session: Session, job_id: int) -> bool:
+        """Queues a job that has ended, however it did, to be done once more from its beginning."""
+        ended = (Job.id == job_id, Job.status.in_([Status.DONE, Status.STOPPED, Status.FAILED]))
+        anew = {"progress_percent": 0.0, "queued_at": now(), "started_at": None, **_requeued()}
+        return _update(session, ended, lost_attempts=0, stop_requested=False, **anew)
+
 
 def _ready(lane: Lane) -> Select[int]:
     """Ids of the lane's jobs that are queued and wait for nothing, the oldest first."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, String
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import BigInteger, ForeignKey, String, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.db.account import User
 from app.db.base import Record, now
@@ -56,6 +57,8 @@ class Prediction(Record):
     top: Mapped[list[Any]] = mapped_column(default=list)  # [{"label": str, "probability": float}], the best five
     # [{"name", "type", "shape", "mean", "std", "min", "max", "histogram": {"counts", "edges"}, "file"}]
     layers: Mapped[list[Any]] = mapped_column(default=list)
+    arrays_made_at: Mapped[datetime | None] = mapped_column(index=True)  # None: there are none, or no more
+    arrays_bytes: Mapped[int | None] = mapped_column(BigInteger)  # what they take on the disk
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     user: Mapped[User | None] = relationship(lazy="joined")
@@ -70,6 +73,29 @@ class Prediction(Record):
             return Subject(Noun.PRETRAINED, self.pretrained_id)
         assert self.model_id is not None
         return Subject(Noun.MODELS, self.model_id)
+
+    @property
+    def has_arrays(self) -> bool:
+        return self.arrays_made_at is not None
+
+    @classmethod
+    def has_old_arrays(cls, session: Session, age: timedelta) -> bool:
+        return session.scalar(select(cls.id).where(cls.arrays_made_at < now() - age).limit(1)) is not None
+
+    @classmethod
+    def with_old_arrays(cls, session: Session, age: timedelta, limit: int) -> Sequence[Prediction]:
+        """The ended ones whose layers were made so long ago, held; passes over those held by others."""
+        ended = (Status.DONE, Status.FAILED, Status.STOPPED)
+        found = select(cls).join(cls.job).where(cls.arrays_made_at < now() - age, Job.status.in_(ended))
+        held = found.order_by(cls.arrays_made_at).limit(limit).with_for_update(of=cls, skip_locked=True)
+        return session.scalars(held).all()
+
+    @classmethod
+    def arrays_bytes_of(cls, session: Session, subject: Subject) -> int:
+        """What the layers of all its predictions take."""
+        column = cls.model_id if subject.noun is Noun.MODELS else cls.pretrained_id
+        total = select(func.sum(cls.arrays_bytes)).where(column == subject.id)
+        return int(session.scalar(total) or 0)
 
     @property
     def address(self) -> str:

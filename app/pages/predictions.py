@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -12,11 +13,11 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 
 from app.db import Prediction, Subject
-from app.errors import messages_by_field
+from app.errors import messages_by_field, refusal
 from app.predictions import activations, filters, layer_views, predictions
 from app.predictions.layer_views import LayerView
 from app.predictions.pictures import PictureError, preview
-from app.predictions.predictions import InvalidPrediction, PictureTest
+from app.predictions.predictions import CannotLookAgain, InvalidPrediction, PictureTest
 from app.predictions.tested import SubjectDep, under_both
 from app.pretrained.weights_files import WeightsError
 from app.schemas.predictions import NewPrediction
@@ -75,7 +76,7 @@ def show(
     request: Request, session: ReadSession, storage: StorageDep, subject: SubjectDep, prediction_id: int
 ) -> HTMLResponse:
     prediction = predictions.get_prediction(session, subject, prediction_id)
-    return render(request, "predictions/show.html", **_result_context(session, storage, prediction))
+    return render(request, "predictions/show.html", **_result_context(request, session, storage, prediction))
 
 
 @pages.get("/{prediction_id:int}/_result")
@@ -83,7 +84,7 @@ def result(
     request: Request, session: ReadSession, storage: StorageDep, subject: SubjectDep, prediction_id: int
 ) -> HTMLResponse:
     prediction = predictions.get_prediction(session, subject, prediction_id)
-    response = render(request, "predictions/_result.html", **_result_context(session, storage, prediction))
+    response = render(request, "predictions/_result.html", **_result_context(request, session, storage, prediction))
     if prediction.status.has_ended:
         response.headers["X-Live"] = "end"
     return response
@@ -153,6 +154,17 @@ def filter_picture(
     return _png(activations.png(picture))
 
 
+@pages.post("/{prediction_id:int}/look-again")
+def look_again(
+    request: Request, database: DatabaseDep, storage: StorageDep, subject: SubjectDep, prediction_id: int
+) -> Response:
+    try:
+        predictions.look_again(database, storage, request.app.state.queue, subject, prediction_id)
+    except CannotLookAgain as reason:
+        return refusal(request, 409, str(reason))
+    return redirect(f"{subject.address}/predictions/{prediction_id}")
+
+
 @pages.post("/{prediction_id:int}/delete")
 def delete(
     database: DatabaseDep, storage: StorageDep, user: CurrentUser, subject: SubjectDep, prediction_id: int
@@ -172,18 +184,31 @@ def _index(
 ) -> HTMLResponse:
     key = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
     page, tested = predictions.list_predictions(session, subject, key), predictions.tested_of(session, subject)
-    return render(request, "predictions/index.html", status_code=status_code, tested=tested, page=page, form=form)
+    arrays_bytes = Prediction.arrays_bytes_of(session, subject)
+    return render(
+        request, "predictions/index.html", status_code=status_code, tested=tested, page=page, form=form,
+        arrays_bytes=arrays_bytes, activation_days=request.app.state.settings.activation_days,
+    )  # fmt: skip
 
 
-def _result_context(session: Session, storage: Storage, prediction: Prediction) -> dict[str, Any]:
+def _result_context(request: Request, session: Session, storage: Storage, prediction: Prediction) -> dict[str, Any]:
     folder = predictions.folder_of(storage, prediction)
     return {
         "prediction": prediction,
         "tested": predictions.tested_of(session, prediction.subject),
         "job": prediction.job,
         "layers": layer_views.view_layers(prediction.layers, _shapes(storage, prediction)),
+        "kept_until": _kept_until(prediction, request.app.state.settings.activation_days),
+        "can_look_again": predictions.can_look_again(storage, prediction),
         "has_input": (folder / predictions.INPUT).is_file(),
     }
+
+
+def _kept_until(prediction: Prediction, days: int) -> datetime | None:
+    """When the layers' arrays will be deleted."""
+    if prediction.arrays_made_at is None or not days:
+        return None
+    return prediction.arrays_made_at + timedelta(days=days)
 
 
 def _layer(

@@ -36,6 +36,10 @@ class InvalidPrediction(Exception):
         super().__init__("; ".join(self.fields.values()))
 
 
+class CannotLookAgain(Exception):
+    """Why what the layers make of a picture cannot be made anew."""
+
+
 @dataclass(frozen=True)
 class PictureTest:
     """A picture that somebody sent, and what is asked about it."""
@@ -166,6 +170,26 @@ def delete_prediction(database: Database, storage: Storage, user: User, subject:
         session.flush()
         session.delete(job)
     storage.delete(storage.prediction_dir(subject.noun, subject.id, prediction_id))
+
+
+def look_again(database: Database, storage: Storage, queue: Queue, subject: Subject, prediction_id: int) -> None:
+    """Tests the picture once more with the same weights and keeps what the layers make of it; or CannotLookAgain."""
+    with database.write() as session:
+        prediction = get_prediction(session, subject, prediction_id)
+        if prediction.has_arrays or prediction.status.is_active:
+            return  # somebody else was faster
+        if not can_look_again(storage, prediction):
+            raise CannotLookAgain("The picture or the weights it was tested with are gone; test it again.")
+        prediction.with_layers = True
+        Job.repeat(session, prediction.job_id)
+        job_id = prediction.job_id
+    queue.enqueue(job_id)
+
+
+def can_look_again(storage: Storage, prediction: Prediction) -> bool:
+    """Whether the picture and the weights of an ended prediction are still there."""
+    needed = (folder_of(storage, prediction) / IMAGE, weights_of(storage, prediction))
+    return not prediction.status.is_active and all(path.is_file() for path in needed)
 
 
 def activation_file(storage: Storage, prediction: Prediction, number: int) -> tuple[dict[str, Any], Path]:

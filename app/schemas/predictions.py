@@ -90,6 +90,7 @@ class PredictionOut(BaseModel):
 
 
 class PredictionDetail(PredictionOut):
+    has_activations: bool = Field(description="Whether the layers' outputs are kept: they are deleted after some days")
     layers: list[LayerOut] = Field(description="Every layer in the order of the net; empty if not asked for")
 
     @classmethod
@@ -99,7 +100,7 @@ class PredictionDetail(PredictionOut):
             LayerOut(**{**layer, "activation": f"{base}/{number}.npy"})
             for number, layer in enumerate(prediction.layers)
         ]
-        return cls(**cls.facts(prediction), layers=layers)
+        return cls(**cls.facts(prediction), has_activations=prediction.has_arrays, layers=layers)
 
 
 class PredictionList(BaseModel):

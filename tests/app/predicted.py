@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from app.db import Database, Model, Prediction, Snapshot, Status
+from app.db.base import now
 from app.storage import Storage
 from tests import factories
 
@@ -63,6 +64,7 @@ def predicted(database: Database, storage: Storage, *, status: Status = Status.D
         snapshot = Snapshot.last(session, model.id)
     assert snapshot is not None
     is_done = status == Status.DONE
+    values = {"arrays_made_at": now(), "arrays_bytes": 12_345} | values if is_done else values
     given = {"top": TOP if is_done else [], "layers": layers() if is_done else [], "filename": "手書き数字.png"}
     prediction = factories.prediction(database, snapshot, status=status, **(given | values))
     folder = storage.prediction_dir("models", model.id, prediction.id)

@@ -191,3 +191,20 @@ def test_only_the_owner_and_an_admin_may_delete(
         assert stranger.get(f"/api/v1{found.path}").status_code == 200
         assert stranger.delete(f"/api/v1{found.path}").status_code == 403
     assert found.folder.exists()
+
+
+def test_layers_that_were_deleted_are_made_anew(api: TestClient, database: Database, storage: Storage) -> None:
+    found = predicted(database, storage)
+    path = f"/api/v1{found.path}"
+    assert api.get(path).json()["has_activations"] is True
+    assert api.post(f"{path}/look-again").json()["status"] == "done"  # they are there
+    with database.write() as session:
+        session.get_one(Prediction, found.prediction.id).arrays_made_at = None
+    assert api.get(path).json()["has_activations"] is False
+    answer = api.post(f"{path}/look-again")
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    storage.delete(storage.absolute(found.snapshot.path))
+    with database.write() as session:
+        session.get_one(Job, found.prediction.job_id).status = Status.FAILED
+    refused = api.post(f"{path}/look-again")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "gone")

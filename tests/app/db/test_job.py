@@ -327,6 +327,20 @@ def test_only_stopped_and_failed_jobs_resume(any_database: Database, status: Sta
         assert row.status == status
 
 
+@pytest.mark.parametrize("status", list(Status))
+def test_a_job_that_has_ended_can_be_done_once_more(any_database: Database, status: Status) -> None:
+    long_ago = now() - timedelta(days=1)
+    job = factories.job(any_database, status=status, error="why", started_at=long_ago, finished_at=long_ago)
+    with any_database.write() as session:
+        repeated = Job.repeat(session, job.id)
+    row = look(any_database, job)
+    assert repeated == status.has_ended
+    if repeated:
+        assert (row.status, row.error, row.started_at, row.finished_at) == (Status.QUEUED, None, None, None)
+    else:
+        assert (row.status, row.started_at) == (status, long_ago)
+
+
 def test_a_stop_request_does_not_outlive_the_run_it_was_for(any_database: Database) -> None:
     job = running(any_database)
     with any_database.write() as session:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import timedelta
 
 import pytest
 from PIL import Image
 
-from app.db import Database, Prediction, Status
+from app.db import Database, Job, Prediction, Status
+from app.db.base import now
 from app.storage import Storage
 from tests import factories
 from tests.app.predicted import Predicted, model_with_snapshots, png_of, predicted
 from tests.conftest import Browser
+from worker.tidying import forget_arrays
 
 
 @pytest.fixture
@@ -185,3 +188,60 @@ def test_deleting_leads_back_to_the_list(client: Browser, done: Predicted) -> No
 def test_what_is_not_there_is_not_found(client: Browser, done: Predicted) -> None:
     for path in ("/models/999/predictions", "/models/999/predictions/1", f"{done.path}9", f"{done.path}9/input.png"):
         assert client.get(path).status_code == 404
+
+
+@pytest.fixture
+def cleaned(done: Predicted, database: Database, storage: Storage) -> Predicted:
+    """One whose layers' arrays were deleted by age."""
+    with database.write() as session:
+        session.get_one(Prediction, done.prediction.id).arrays_made_at = now() - timedelta(days=31)
+    forget_arrays(database, storage, days=30)
+    return done
+
+
+def test_layers_that_were_deleted_leave_their_numbers_and_can_be_looked_at_again(
+    client: Browser, database: Database, cleaned: Predicted
+) -> None:
+    page = client.get(cleaned.path).text
+    assert "deleted to save room" in page
+    assert 'class="maps"' not in page
+    assert "75.00 %" in page
+    assert page.count('<svg class="histogram"') == 5
+    answer = client.send_form(f"{cleaned.path}/look-again")
+    assert (answer.status_code, answer.headers["location"]) == (303, cleaned.path)
+    page = client.get(cleaned.path).text
+    assert "being looked at again" in page
+    assert "75.00 %" in page
+    assert f'data-url="{cleaned.path}/_result"' in page
+    client.send_form(f"{cleaned.path}/look-again")  # two clicks
+    with database.read() as session:
+        assert session.get_one(Job, cleaned.prediction.job_id).status == Status.QUEUED
+
+
+def test_layers_nobody_asked_for_can_be_looked_at_later(client: Browser, database: Database, storage: Storage) -> None:
+    found = predicted(database, storage, layers=[], with_layers=False, arrays_made_at=None, arrays_bytes=None)
+    assert "was not asked for" in client.get(found.path).text
+    assert client.send_form(f"{found.path}/look-again").status_code == 303
+    with database.read() as session:
+        row = session.get_one(Prediction, found.prediction.id)
+        assert (row.with_layers, row.status) == (True, Status.QUEUED)
+
+
+def test_without_the_snapshots_files_nobody_can_look_again(
+    client: Browser, storage: Storage, cleaned: Predicted
+) -> None:
+    (storage.absolute(cleaned.snapshot.path) / "weights.safetensors").unlink()
+    page = client.get(cleaned.path).text
+    assert "The weights it was tested with are gone" in page
+    assert "look-again" not in page
+    answer = client.send_form(f"{cleaned.path}/look-again")
+    assert answer.status_code == 409
+    assert "test it again" in answer.text
+
+
+def test_pages_say_what_layers_take_and_until_when(client: Browser, done: Predicted) -> None:
+    made = done.prediction.arrays_made_at
+    assert made is not None
+    assert f"12.3 kB on the disk, kept until {made + timedelta(days=30):%Y-%m-%d}" in client.get(done.path).text
+    page = client.get(f"/models/{done.model.id}/predictions").text
+    assert "12.3 kB on the disk and is deleted after 30 days" in page
