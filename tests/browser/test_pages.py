@@ -118,3 +118,11 @@ def test_a_bad_dataset_form_comes_back_as_it_was_typed(plain_page: Page, watch: 
     expect(plain_page.get_by_label("Width")).to_have_value("-5")
     expect(plain_page.get_by_label("Width")).to_have_attribute("aria-invalid", "true")
     expect(plain_page.get_by_label("Name")).to_have_value("名前")
+
+
+@pytest.mark.parametrize("name", ["lenet", "googlenet", "resnet50"])
+def test_the_layers_beside_the_editor_need_no_sideways_scrolling(page: Page, name: str) -> None:
+    page.goto(f"/topologies/new?original={name}")
+    frame = page.get_by_role("region", name="Layers")
+    expect(frame).to_be_visible()
+    assert frame.evaluate("(frame) => frame.scrollWidth - frame.clientWidth") <= 0
