@@ -27,6 +27,7 @@ from app.storage import Storage
 from app.topology.errors import TopologyError
 from app.topology.fine_tuning import Fate, KeptLayer, MatchedWeight, kept_layers, match_weights
 from app.topology.layers import Shape
+from app.topology.pytorch_names import OrderError, Renaming, by_name, by_order
 from worker.engine.errors import EngineError
 from worker.lease import Lease
 from worker.outcome import Outcome, Refusal
@@ -83,24 +84,26 @@ def _import(net: PretrainedNet, folder: Path, storage: Storage, lease: Lease) ->
     preprocessing = mean.preprocessing
     layers = kept_layers(net.prototxt, preprocessing.input_shape, len(net.labels))
     wanted = {name: shape for layer in layers for name, shape in layer.weights.items()}
-    turned = _turned_weights(layers) if net.origin.get("channel_order") == "rgb" else frozenset()
+    first = _FirstWeights.of(net, layers)
     with _opened(net, folder, storage, list(wanted)) as sent:
+        renaming = _renaming(net, sent.shapes, preprocessing)
+        sent = sent.renamed(renaming)
         table = match_weights(wanted, sent.shapes)
         _refuse(table, list(sent.shapes))
         kept = {entry.name: wanted[entry.name] for entry in table if entry.fate is Fate.LOADED}
-        size_bytes = write_weights(folder / WEIGHTS, kept, _pieces(sent, kept, turned, lease))
+        size_bytes = write_weights(folder / WEIGHTS, kept, _pieces(sent, kept, first, lease))
     if mean.image is not None:
         np.save(folder / "mean.npy", mean.image)
     missing = [entry.name for entry in table if entry.fate is Fate.NEW]
     predicting = {name for layer in layers if layer.predicts for name in layer.weights}
     imported = Imported(
-        layers=[_described(layer, kept) for layer in layers],
+        layers=[_described(layer, kept, renaming) for layer in layers],
         parameters=sum(map(math.prod, kept.values())),
         size_bytes=size_bytes,
         sha256=_sha256(folder / WEIGHTS),
         is_complete=bool(predicting) and predicting <= kept.keys(),
         preprocessing=preprocessing,
-        remarks=[*mean.remarks, *sent.remarks, *_remarks(table, missing, bool(turned))],
+        remarks=[*mean.remarks, *sent.remarks, *_remarks(table, missing, first)],
     )
     _write_texts(net, folder, imported)
     return imported
@@ -119,6 +122,21 @@ def _opened(net: PretrainedNet, folder: Path, storage: Storage, names: Sequence[
     else:
         with open_safetensors_weights(path) as sent:
             yield sent
+
+
+def _renaming(net: PretrainedNet, sent: Mapping[str, Shape], preprocessing: Preprocessing) -> Renaming:
+    """What PyTorch's names are here: those of batch normalisations, or, where that was chosen, all by their order."""
+    if net.source is not WeightsSource.SAFETENSORS:
+        return Renaming()
+    if net.origin.get("match") != "order":
+        try:
+            return by_name(net.prototxt, sent, preprocessing.input_shape, len(net.labels))
+        except TopologyError:  # no net that predicts
+            return Renaming()
+    try:
+        return by_order(net.prototxt, sent, preprocessing.input_shape, len(net.labels))
+    except OrderError as error:
+        raise EngineError(str(error)) from error
 
 
 def _mean(net: PretrainedNet, folder: Path, storage: Storage) -> SentMean:
@@ -142,47 +160,76 @@ def _refuse(table: Sequence[MatchedWeight], sent: Sequence[str]) -> None:
         wanted = [entry.name for entry in table if entry.shape is not None]
         raise EngineError(
             "No layer of the prototxt finds all of its weights in the file: "
-            f"it needs {_named(wanted)}; the file has {_named(sent)}."
+            f"it needs {_named(wanted)}; the file has {_named(sent)}. "
+            "Where it is the same net under other names, a .safetensors can be matched by order."
         )
 
 
-def _turned_weights(layers: Sequence[KeptLayer]) -> frozenset[str]:
-    """The weights whose input channels are turned round, so that a net that was trained on RGB takes BGR."""
-    first = [layer for layer in layers if layer.reads_image]
-    turned = {name for layer in first for name, shape in layer.weights.items() if len(shape) == 4 and shape[1] == 3}
-    if not first or len(turned) != len(first) or any(layer.type != "Convolution" for layer in first):
-        raise EngineError(
-            "Expected a Convolution over three channels as the first layer, in which RGB can be turned into BGR."
-        )
-    return frozenset(turned)
+@dataclass(frozen=True)
+class _FirstWeights:
+    """The weights that look at the picture itself, and what they are to take in: BGR, divided by one number for all."""
+
+    names: frozenset[str] = frozenset()
+    is_rgb: bool = False
+    factors: tuple[float, ...] = ()  # per channel, in the order of the file
+
+    @classmethod
+    def of(cls, net: PretrainedNet, layers: Sequence[KeptLayer]) -> _FirstWeights:
+        is_rgb, factors = net.origin.get("channel_order") == "rgb", tuple(net.origin.get("input_factors", ()))
+        if not is_rgb and not factors:
+            return cls()
+        channels = 3 if is_rgb else net.preprocessing_value.channels.number
+        first = [layer for layer in layers if layer.reads_image]
+        names = {name for layer in first for name, shape in layer.weights.items() if _takes(shape, channels)}
+        if not first or len(names) != len(first) or any(layer.type != "Convolution" for layer in first):
+            into = "RGB can be turned into BGR" if is_rgb else "the standard deviations can be taken in"
+            over = "three channels" if is_rgb else f"{channels} channels"
+            raise EngineError(f"Expected a Convolution over {over} as the first layer, in which {into}.")
+        return cls(frozenset(names), is_rgb, factors)
+
+    def changed(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(out, channels, height, width), as the file has them, to what is kept."""
+        if self.factors:
+            values = values * np.array(self.factors, np.float32)[:, None, None]
+        return np.ascontiguousarray(values[:, ::-1] if self.is_rgb else values)
+
+
+def _takes(shape: Shape, channels: int) -> bool:
+    return len(shape) == 4 and shape[1] == channels
 
 
 def _pieces(
-    sent: SentWeights, kept: Mapping[str, Shape], turned: frozenset[str], lease: Lease
+    sent: SentWeights, kept: Mapping[str, Shape], first: _FirstWeights, lease: Lease
 ) -> Iterator[tuple[str, Iterator[NDArray[np.float32]]]]:
     for name, shape in kept.items():
         if lease.should_stop:
             raise Stopped
         pieces = sent.pieces(name)
-        if name in turned:
+        if name in first.names:
             whole = np.concatenate([piece.reshape(-1) for piece in pieces]).reshape(shape)
-            pieces = iter([np.ascontiguousarray(whole[:, ::-1])])
+            pieces = iter([first.changed(whole)])
         yield name, pieces
 
 
-def _described(layer: KeptLayer, kept: Mapping[str, Shape]) -> dict[str, Any]:
-    weights = [{"name": name, "shape": list(shape)} for name, shape in layer.weights.items() if name in kept]
+def _described(layer: KeptLayer, kept: Mapping[str, Shape], renaming: Renaming) -> dict[str, Any]:
+    weights = [
+        {"name": name, "shape": list(shape)} | ({"sent_as": renaming.names[name]} if name in renaming.names else {})
+        for name, shape in layer.weights.items()
+        if name in kept
+    ]
     return {"name": layer.name, "type": layer.type, "weights": weights, "predicts": layer.predicts}
 
 
-def _remarks(table: Sequence[MatchedWeight], missing: Sequence[str], is_turned: bool) -> list[str]:
+def _remarks(table: Sequence[MatchedWeight], missing: Sequence[str], first: _FirstWeights) -> list[str]:
     left_out = [entry.name for entry in table if entry.fate is Fate.LEFT_OUT]
     remarks = []
     if missing:
         remarks.append(f"The file has no weights for {_named(missing)}; a model that starts from this gets new ones.")
     if left_out:
         remarks.append(f"The prototxt has no layer for {_named(left_out)}; they were left out.")
-    if is_turned:
+    if first.factors:
+        remarks.append("The first layer makes up for the standard deviations: here one scale serves all channels.")
+    if first.is_rgb:
         remarks.append("It was trained on RGB. The first layer was turned round: here it takes BGR, as all nets do.")
     return remarks
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -21,10 +23,10 @@ from app.predictions import activations, filters, predictions
 from app.preprocessing import ResizeMode
 from app.pretrained import download as pretrained_download
 from app.pretrained import pretrained
-from app.pretrained.facts import InvalidPretrained
-from app.pretrained.pretrained import Filter, PretrainedBusy
+from app.pretrained.facts import InvalidPretrained, facts_of
+from app.pretrained.pretrained import Filter, Pair, PretrainedBusy
 from app.pretrained.weights_files import WeightsError
-from app.schemas.pretrained import FromSnapshot, NewPretrained, PretrainedChanges
+from app.schemas.pretrained import FromSnapshot, MatchBy, NewPretrained, PretrainedChanges
 from app.uploads.receiving_files import ReceivedForm, receive_files
 from app.web import ApiError, CurrentUser, DatabaseDep, PageNotFound, ReadSession, StorageDep, redirect, render
 
@@ -79,6 +81,10 @@ async def create(request: Request, user: CurrentUser) -> Response:
                 pretrained.take_failed, state.database, state.storage, user, received, folder
             )
             texts = pretrained.texts_of(received)
+            pairs = await run_in_threadpool(_unseen_pairs, texts, received)
+            if pairs:
+                texts |= pretrained.keep_files(state.storage, received, {}) | {"seen": _mark(pairs)}
+                return await run_in_threadpool(_form, request, {"values": texts, "errors": {}}, 200, pairs)
             made, errors = await run_in_threadpool(_create, state, user, texts, received)
             if not errors and failed is not None:
                 await run_in_threadpool(pretrained.delete_pretrained, state.database, state.storage, user, failed)
@@ -89,6 +95,22 @@ async def create(request: Request, user: CurrentUser) -> Response:
     except ApiError as error:
         errors, status_code = error.fields or {"weights": error.message}, error.status_code
     return await run_in_threadpool(_form, request, {"values": texts, "errors": errors}, status_code)
+
+
+def _unseen_pairs(texts: dict[str, str], received: ReceivedForm) -> list[Pair]:
+    """What matching by order comes to, to be looked at before the import; nothing where it was, or there is a fault."""
+    try:
+        form = NewPretrained.model_validate({name: texts[name] for name in FIELDS if name in texts})
+        if form.match is not MatchBy.ORDER or pretrained.weights_problems(received):
+            return []
+        pairs = pretrained.pairs_by_order(facts_of(form), received.files["weights"].path)
+    except (ValidationError, InvalidPretrained):
+        return []  # said with all other faults
+    return pairs if texts.get("seen") != _mark(pairs) else []
+
+
+def _mark(pairs: Sequence[Pair]) -> str:
+    return hashlib.sha256(repr(pairs).encode()).hexdigest()[:32]
 
 
 def _create(state: State, user: User, texts: dict[str, str], received: ReceivedForm) -> tuple[int, dict[str, str]]:
@@ -185,10 +207,10 @@ def _table(session: Session, wanted: Filter) -> dict[str, Any]:
     }
 
 
-def _form(request: Request, form: dict[str, Any], status_code: int = 200) -> HTMLResponse:
+def _form(request: Request, form: dict[str, Any], status_code: int = 200, pairs: Sequence[Pair] = ()) -> HTMLResponse:
     limits = pretrained.limits(request.app.state.settings)
     return render(request, "pretrained/new.html", status_code=status_code, form=form, limits=limits,
-                  resize_modes=list(ResizeMode))  # fmt: skip
+                  resize_modes=list(ResizeMode), pairs=pairs)  # fmt: skip
 
 
 def _show(

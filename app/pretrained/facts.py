@@ -35,6 +35,7 @@ class Facts:
     topology_name: str
     labels: list[str]  # one for each output
     preprocessing: Preprocessing
+    input_factors: tuple[float, ...]  # of the first layer's weights, per channel in the order of the form
 
 
 def facts_of(form: NewPretrained) -> Facts:
@@ -48,7 +49,8 @@ def facts_of(form: NewPretrained) -> Facts:
         raise InvalidPretrained({"labels": "The last layer has no num_output: the labels must say how many classes."})
     prototxt = fit(form.prototxt, len(form.labels)) if form.labels else form.prototxt
     labels = _labels(form, _outputs(read(prototxt), preprocessing))
-    return Facts(prototxt, (source.name or "net")[:255], labels, preprocessing)
+    factors = tuple(1 / (one * preprocessing.scale) for one in form.std_values)
+    return Facts(prototxt, (source.name or "net")[:255], labels, preprocessing, factors)
 
 
 def issues_in_words(issues: tuple[Issue, ...]) -> str:
@@ -79,10 +81,22 @@ def _preprocessing(form: NewPretrained, source: Source) -> Preprocessing:
         raise InvalidPretrained({"mean_values": message})
     if form.channel_order is ChannelOrder.RGB:
         means = means[::-1]
-    scale = form.scale or settings.scale or 1.0
+    scale = _scale_of(form, channels) or form.scale or settings.scale or 1.0
     mean = MeanMode.PIXEL if means else MeanMode.NONE
     return Preprocessing(channels, width, height, form.resize_mode, mean=mean, mean_values=means, scale=scale,
                          crop_size=crop)  # fmt: skip
+
+
+def _scale_of(form: NewPretrained, channels: Channels) -> float | None:
+    """One factor for all channels where the form has a divisor for each; the first layer makes up for the rest."""
+    if not form.std_values:
+        return None
+    if form.scale is not None:
+        raise InvalidPretrained({"scale": "Expected a scale or standard deviations, found both."})
+    if len(form.std_values) != channels.number:
+        message = f"Expected {channels.number} numbers for {channels} images, found {len(form.std_values)}."
+        raise InvalidPretrained({"std_values": message})
+    return len(form.std_values) / sum(form.std_values)
 
 
 def _declared(source: Source) -> Shape | None:

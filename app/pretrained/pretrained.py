@@ -21,11 +21,13 @@ from app.models.fine_tuning import models_that_wait_for, needed_by
 from app.pretrained.facts import Facts, InvalidPretrained, facts_of
 from app.pretrained.weights_files import WeightsError, WeightsSource, weight_shapes, weights_source
 from app.queue import Queue
-from app.schemas.pretrained import FromSnapshot, NewPretrained, PretrainedChanges
+from app.schemas.pretrained import FromSnapshot, MatchBy, NewPretrained, PretrainedChanges
 from app.settings import Settings
 from app.storage import Storage
 from app.topology.errors import TopologyError
 from app.topology.fit import fit
+from app.topology.layers import Shape
+from app.topology.pytorch_names import OrderError, by_order
 from app.uploads.receiving_files import ReceivedFile, ReceivedForm
 from app.web import PageNotFound, require_owner
 
@@ -47,6 +49,15 @@ ORDERS: dict[str, Any] = {
 
 class PretrainedBusy(Exception):
     """This cannot be done to the pretrained net now; the message says why."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A weight of the prototxt, its shape, and what the file calls it."""
+
+    name: str
+    sent_as: str
+    shape: Shape
 
 
 @dataclass(frozen=True)
@@ -142,8 +153,10 @@ def form_values(net: PretrainedNet) -> dict[str, str]:
         "name": net.name, "notes": net.notes, "prototxt": net.prototxt, "labels": "\n".join(net.labels),
         "channels": str(known.channels), "channel_order": "rgb" if is_rgb else "bgr",
         "resize_mode": str(known.resize_mode), "mean_values": ", ".join(f"{value:g}" for value in means),
-        "scale": f"{known.scale:.12g}",
+        "scale": f"{known.scale:.12g}", "match": str(net.origin.get("match", MatchBy.NAME)),
     }  # fmt: skip
+    if deviations := net.origin.get("std_values"):
+        values |= {"std_values": ", ".join(f"{value:g}" for value in deviations), "scale": ""}
     if net.origin.get("size_given"):  # else the prototxt says it, or the mean image
         values |= {"width": str(known.width), "height": str(known.height), "crop_size": str(known.crop_size or "")}
     return values
@@ -179,13 +192,28 @@ def create_pretrained(
         raise InvalidPretrained(problems)
     source = _source_of(received)
     weights = received.files["weights"]
+    if form.match is MatchBy.ORDER:
+        pairs_by_order(facts, weights.path)
     net = PretrainedNet(
         user_id=user.id, name=form.name, notes=form.notes, source=source, topology_name=facts.topology_name,
         prototxt=facts.prototxt, labels=facts.labels, preprocessing=facts.preprocessing.to_dict(),
         origin={"filename": _shown(weights.filename), "channel_order": str(form.channel_order),
+                "match": str(form.match), "input_factors": facts.input_factors, "std_values": form.std_values,
                 "size_given": form.width is not None or form.height is not None},
     )  # fmt: skip
     return _insert(database, storage, queue, net, weights.path.parent)
+
+
+def pairs_by_order(facts: Facts, path: Path) -> list[Pair]:
+    """What a .safetensors calls the weights of the prototxt, by their order; raises InvalidPretrained."""
+    try:
+        if weights_source(path) is not WeightsSource.SAFETENSORS:
+            raise OrderError("Only a .safetensors is matched by order. Match this one by name.")
+        given = weight_shapes(path)
+        renaming = by_order(facts.prototxt, given, facts.preprocessing.input_shape, len(facts.labels))
+    except (OrderError, WeightsError) as error:
+        raise InvalidPretrained({"match": str(error)}) from error
+    return [Pair(name, theirs, given[theirs]) for name, theirs in renaming.names.items()]
 
 
 def weights_problems(received: ReceivedForm) -> dict[str, str]:

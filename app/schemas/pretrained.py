@@ -29,6 +29,11 @@ class ChannelOrder(StrEnum):
     RGB = "rgb"
 
 
+class MatchBy(StrEnum):
+    NAME = "name"
+    ORDER = "order"
+
+
 def _label_lines(value: object) -> list[str]:
     if isinstance(value, list):
         return [str(one).strip() for one in value]
@@ -55,6 +60,13 @@ class NewPretrained(BaseModel):
     resize_mode: Annotated[ResizeMode, named(ResizeMode)] = ResizeMode.SQUASH
     mean_values: Annotated[list[float], BeforeValidator(any_number(decimal(-1e4, 1e4)))] = Field(
         [], description="Per channel, in 0–255 and in the order of `channel_order`"
+    )
+    std_values: Annotated[list[float], BeforeValidator(any_number(decimal(1e-3, 1e4)))] = Field(
+        [],
+        description="Standard deviation per channel, to be divided by: like `mean_values`, in place of `scale`",
+    )
+    match: Annotated[MatchBy, named(MatchBy)] = Field(
+        MatchBy.NAME, description="order: weights of the same net under other names, from a .safetensors of PyTorch"
     )
     scale: Annotated[float | None, optional(decimal(1e-9, 1e6))] = Field(
         None, description="After the mean is taken off"
@@ -156,7 +168,9 @@ class PretrainedDetail(PretrainedOut):
 
     labels: list[str]
     preprocessing: dict[str, Any]
-    layers: list[dict[str, Any]] = Field(description="Layers with weights, their names and shapes")
+    layers: list[dict[str, Any]] = Field(
+        description="Layers with weights: names, shapes, and `sent_as` where the file calls one otherwise"
+    )
     remarks: list[str]
     prototxt: str
     used_by: int = Field(description="How many models started from it")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from app.topology.layers import Shape
+from app.topology.pytorch_names import COUNT, Renaming
 from worker.engine.errors import EngineError
 from worker.pretrained.caffemodel import blob_names, open_caffemodel
 
@@ -28,6 +29,17 @@ class SentWeights:
     shapes: dict[str, Shape]
     pieces: Callable[[str], Pieces]  # float32, in order
     remarks: list[str] = field(default_factory=list)
+
+    def renamed(self, renaming: Renaming) -> SentWeights:
+        """The same under our names, with the 1s that PyTorch does not write."""
+        names, taken = renaming.names, set(renaming.names.values())
+        shapes = {name: shape for name, shape in self.shapes.items() if name not in taken}
+        shapes |= {ours: self.shapes[theirs] for ours, theirs in names.items()} | dict.fromkeys(renaming.ones, (1,))
+
+        def pieces(name: str) -> Pieces:
+            return iter([np.ones(1, np.float32)]) if name in renaming.ones else self.pieces(names.get(name, name))
+
+        return SentWeights(shapes, pieces, self.remarks)
 
 
 @contextmanager
@@ -54,7 +66,7 @@ def open_safetensors_weights(path: Path) -> Iterator[SentWeights]:
                 tensor = file.get_slice(name)
                 if tensor.get_dtype() in FLOATS:
                     shapes[name] = tuple(tensor.get_shape())
-                else:
+                elif not name.endswith(f".{COUNT}"):  # how many batches PyTorch has seen: of no use here
                     others.append(f"{name} ({tensor.get_dtype()})")
             remarks = [f"Left out because they hold no floating-point numbers: {', '.join(others[:4])}."]
             yield SentWeights(shapes, lambda name: _slices(file, name, shapes[name]), remarks if others else [])
