@@ -80,6 +80,11 @@ class Holdings:
         above = {path[:depth] for path, _ in self._parts() for depth in range(1, len(path))}
         return ["/".join(parts) for parts in sorted(above, key=lambda parts: (len(parts), parts))[:most]]
 
+    def image_folders(self, most: int = 200) -> list[str]:
+        """Folders with pictures in or below them, the upper ones first: where the pictures of a list may lie."""
+        found = {path[:depth] for path, _ in self._parts() for depth in range(1, len(path) + 1)}
+        return ["/".join(parts) for parts in sorted(found, key=lambda parts: (len(parts), parts))[:most]]
+
     def find_list(self, path: str) -> FoundList | None:
         return next((found for found in self.lists if found.path == path), None)
 

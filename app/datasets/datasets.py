@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.datasets import sources
 from app.datasets.dropped import read_dropped, write_dropped
+from app.datasets.source_problems import problems_with
 from app.datasets.sources import Chosen
 from app.db import Database, Dataset, FirstBatch, Job, JobKind, Model, Status, Upload, User
 from app.queue import Queue
@@ -113,7 +114,7 @@ def create_dataset(
         chosen = sources.look_up(session, form, roots)
     if earlier is not None:
         return earlier
-    problems = sources.problems_with(chosen)
+    problems = problems_with(chosen)
     if problems:
         raise InvalidDataset(problems)
     try:
@@ -238,7 +239,7 @@ def _hold_uploads(session: Session, chosen: Chosen) -> list[Upload]:
     }
     uploads = {id: upload for id, upload in held.items() if upload is not None and upload.is_ready}
     if len(uploads) < len(held):
-        raise InvalidDataset(sources.problems_with(sources.without_uploads(chosen, uploads)))
+        raise InvalidDataset(problems_with(sources.without_uploads(chosen, uploads)))
     return list(uploads.values())
 
 

@@ -64,7 +64,8 @@ class Text:
 @dataclass(frozen=True)
 class MadeOf:
     """`more` is divided with the main place; `whole` are splits of their own. `lists` and `databases` (LMDB folders)
-    by split take the place of class folders; `labels` names their classes."""
+    by split take the place of class folders, and `whole` says where those of val and test lie if not in the main
+    place; `labels` names their classes."""
 
     main: Place
     more: tuple[Place, ...] = ()
@@ -89,6 +90,10 @@ class MadeOf:
     @property
     def is_plain(self) -> bool:
         return self == MadeOf(Place(self.main.upload_id, name=self.main.name), expected=self.expected)
+
+    def place_of(self, split: str) -> Place:
+        """Where the pictures of a split's list, or its LMDB, lie."""
+        return self.whole.get(split, self.main)
 
     def places(self) -> Iterator[tuple[str, Place]]:
         """(field, place) of all, the main one as ""."""

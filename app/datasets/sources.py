@@ -1,13 +1,13 @@
 """What the sources that somebody chose for a dataset give: whether they are there, how many pictures of which class.
 
-The schema (`app/schemas/sources.py`) says what may be asked for, `made_of.py` what a row keeps. Counts are those of
-file names: how many pictures can be read is known once the dataset is built.
+The schema (`app/schemas/sources.py`) says what may be asked for, `made_of.py` what a row keeps, `source_problems.py`
+what does not fit. Counts are those of file names: how many pictures can be read is known once the dataset is built.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,16 @@ from sqlalchemy.orm import Session
 
 from app.archives import ArchiveError
 from app.archives.holdings import Holdings
+from app.archives.lists import read_names
 from app.datasets import split
 from app.datasets.labels import count_lists
 from app.datasets.made_of import MadeOf, Place, SourceKind, Text, text_file
 from app.datasets.server_folders import look_into
 from app.db import Upload
-from app.schemas.datasets import SPLIT_NAMES, NewDataset, Split
+from app.schemas.datasets import NewDataset
 from app.schemas.sources import Place as GivenPlace
 from app.schemas.sources import TextFile
 
-SHOWN = 5
 Found = Holdings | str  # what a place holds, or what is wrong with it
 
 
@@ -35,6 +35,7 @@ class Counted:
     divided: dict[str, int]
     whole: dict[str, dict[str, int]]
     unknown: dict[str, dict[str, int]]  # split → names that training does not have, with their pictures
+    nameless: dict[str, dict[str, int]] = field(default_factory=dict)  # split → labels that labels.txt does not name
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,18 @@ class Chosen:
 
     @property
     def main(self) -> Holdings:
-        found = self.found[""]
+        return self.holdings("")
+
+    def holdings(self, name: str) -> Holdings:
+        """What the place of a field holds; that of a split is the main one unless it has a place of its own."""
+        found = self.found.get(name, self.found[""])
         return found if isinstance(found, Holdings) else Holdings()
+
+    def holders(self, purpose: str) -> list[Holdings]:
+        """Where a list, or labels.txt, is looked for, in this order."""
+        if purpose == "labels":
+            return [self.holdings(name) for name in self.found]
+        return [self.holdings(purpose), self.main] if purpose in self.found else [self.main]
 
 
 def look_up(session: Session, form: NewDataset, roots: Sequence[Path]) -> Chosen:
@@ -81,7 +92,9 @@ def made_of_form(form: NewDataset) -> MadeOf:
     main = Place(form.upload_id, form.folder, form.within)
     given = {name: place for name, place in (("val", form.val), ("test", form.test)) if place is not None}
     texts = {name: text for name in split.SPLITS if form.lists and (text := getattr(form.lists, name)) is not None}
-    lmdbs = {name: path for name in split.SPLITS if form.databases and (path := getattr(form.databases, name))}
+    lmdbs = {
+        name: path for name in split.SPLITS if form.databases and (path := getattr(form.databases, name)) is not None
+    }
     labels = form.lists.labels if form.lists else form.databases.labels if form.databases else None
     return MadeOf(
         main,
@@ -123,126 +136,6 @@ def _look(place: Place, uploads: Mapping[int, Upload], roots: Sequence[Path]) ->
     return upload.holdings
 
 
-# -- what is wrong ------------------------------------------------------------------------------------------------
-
-
-def problems_with(chosen: Chosen) -> dict[str, str]:
-    """What is wrong with building this, by field (`val.within`); empty when nothing is known to be."""
-    problems = _places_problems(chosen)
-    if not problems and chosen.made_of.kind is SourceKind.LISTS:
-        problems = _lists_problems(chosen)
-    if not problems and chosen.made_of.kind is SourceKind.DATABASES:
-        problems = _databases_problems(chosen)
-    if problems:
-        return problems
-    counted = count(chosen)
-    if counted is None:
-        return {}
-    problem = split.class_problem(classes_used(chosen.form, counted), *chosen.form.percents)
-    if problem:
-        is_listed = chosen.made_of.kind is SourceKind.LISTS
-        hint = "" if is_listed or len(counted.divided) > 1 else _without_folders(chosen, counted)
-        return {"lists.train" if is_listed else _field("", chosen.made_of.main): problem + hint}
-    return {
-        _field(name, chosen.made_of.whole[name]): _no_training_classes(name, counted)
-        for name in chosen.made_of.whole
-        if not counted.whole[name]
-    }
-
-
-def _without_folders(chosen: Chosen, counted: Counted) -> str:
-    """What to do about pictures that lie in no class folders, or all in one."""
-    loose = 0 if counted.divided else chosen.main.image_count(chosen.made_of.main.within)
-    images = "1 image lies" if loose == 1 else f"{loose:,} images lie"
-    return (f" {images} in no class folder." if loose else "") + (
-        " If a list says which class each image belongs to, choose lists; otherwise put the images into one folder "
-        "per class."
-    )
-
-
-def _places_problems(chosen: Chosen) -> dict[str, str]:
-    problems: dict[str, str] = {}
-    seen: list[tuple[str, Place]] = []
-    for name, place in chosen.made_of.places():
-        found = chosen.found[name]
-        if isinstance(found, str):
-            problems[_field(name, place)] = found
-        elif place.within and found.classes(place.within) == {}:
-            problems[_within(name)] = _no_folder(place.within, found)
-        elif any(place.overlaps(other) for _, other in seen):
-            problems[_within(name)] = (
-                "This lies inside of what is chosen already, or the other way round: its images would be taken twice. "
-                "Choose folders beside each other."
-            )
-        seen.append((name, place))
-    return problems
-
-
-def _no_folder(within: str, found: Holdings) -> str:
-    choices = found.within_choices(SHOWN + 1)
-    others = ", ".join(choices[:SHOWN]) + (", …" if len(choices) > SHOWN else "")
-    return f"There is no folder “{within}” with class folders in it; there {'are: ' + others if others else 'is none'}."
-
-
-def _no_training_classes(name: str, counted: Counted) -> str:
-    names = list(counted.unknown.get(name, {}))
-    there = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
-    return (
-        f"What is chosen for {SPLIT_NAMES[Split(name)]} has no images of the training classes; "
-        f"its classes are: {there or 'none'}."
-    )
-
-
-def _lists_problems(chosen: Chosen) -> dict[str, str]:
-    problems = _text_problems(chosen, "lists", dict(chosen.made_of.texts()))
-    assert chosen.form.lists is not None
-    for name in chosen.made_of.lists:
-        given: TextFile | None = getattr(chosen.form.lists, name)
-        if given is not None and given.text is not None and f"lists.{name}" not in problems:
-            problem = count_lists({name: given.text.encode()}).problem
-            problems |= {f"lists.{name}": problem} if problem else {}
-    return problems
-
-
-def _databases_problems(chosen: Chosen) -> dict[str, str]:
-    labels = chosen.made_of.labels
-    problems = _text_problems(chosen, "databases", {"labels": labels} if labels else {})
-    there = chosen.main.databases
-    is_known = chosen.main != Holdings()
-    for name, path in chosen.made_of.databases.items():
-        if is_known and path not in there:
-            known = ", ".join(there) or "none"
-            problems[f"databases.{name}"] = f"There is no LMDB (data.mdb) in the folder “{path}”; LMDBs there: {known}."
-        elif list(chosen.made_of.databases.values()).count(path) > 1 and name != "train":
-            problems[f"databases.{name}"] = "This LMDB is chosen twice; its images would be in two splits."
-    return problems
-
-
-def _text_problems(chosen: Chosen, kind: str, texts: Mapping[str, Text]) -> dict[str, str]:
-    problems: dict[str, str] = {}
-    there = chosen.main.text_paths()
-    taken: set[str] = set()
-    for name, text in texts.items():
-        if text.path is None:
-            continue
-        if chosen.main != Holdings() and text.path not in there:
-            known = ", ".join(there[:SHOWN]) or "none"
-            problems[f"{kind}.{name}"] = f"There is no text file “{text.path}” in the archive; its text files: {known}."
-        elif text.path in taken:
-            problems[f"{kind}.{name}"] = "This file is chosen twice; its images would be in two splits."
-        taken.add(text.path)
-    return problems
-
-
-def _field(name: str, place: Place) -> str:
-    own = "folder" if place.folder is not None else "upload_id"
-    return f"{name}.{own}" if name else own
-
-
-def _within(name: str) -> str:
-    return f"{name}.within" if name else "within"
-
-
 # -- how many -----------------------------------------------------------------------------------------------------
 
 
@@ -281,21 +174,32 @@ def _classes(chosen: Chosen, name: str, place: Place) -> dict[str, int] | None:
 def _count_lists(chosen: Chosen) -> Counted | None:
     given = chosen.form.lists
     assert given is not None
-    lists: dict[str, bytes | dict[str, int] | None] = {}
+    lists: dict[str, bytes | Mapping[str, int] | None] = {}
     for name, text in chosen.made_of.lists.items():
         beside = getattr(given, name).text
-        found = chosen.main.find_list(text.path or "")
-        lists[name] = beside.encode() if beside is not None else found.labels if found else None
-    names = None
-    if given.labels is not None:
-        beside = given.labels.text
-        names = chosen.main.names(given.labels.path or "") if beside is None else beside.encode()
-    counts = count_lists(lists, names)
+        lists[name] = beside.encode() if beside is not None else _labels_of(chosen, name, text.path or "")
+    counts = count_lists(lists, class_names(chosen, given.labels))
     if counts.by_split is None:
         return None
     divided = {name: counts.by_split["train"].get(name, 0) for name in counts.classes}
     whole = {name: found for name, found in counts.by_split.items() if name != "train"}
-    return Counted(divided, whole, counts.unknown)
+    return Counted(divided, whole, counts.unknown, counts.nameless)
+
+
+def _labels_of(chosen: Chosen, name: str, path: str) -> dict[str, int] | None:
+    """How often a list that lies in an archive has each label; None when that is not known."""
+    found = next((found for holdings in chosen.holders(name) if (found := holdings.find_list(path))), None)
+    return found.labels if found else None
+
+
+def class_names(chosen: Chosen, given: TextFile | None) -> list[str] | None:
+    """The names that labels.txt gives; None without it, or when they are not known."""
+    if given is None:
+        return None
+    if given.text is not None:
+        return read_names(given.text.encode())
+    holder = next((one for one in chosen.holders("labels") if given.path in one.text_paths()), Holdings())
+    return holder.names(given.path or "")
 
 
 def classes_used(form: NewDataset, counted: Counted) -> list[tuple[str, int]]:

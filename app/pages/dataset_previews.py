@@ -15,6 +15,7 @@ from app.datasets.picture_places import PicturePlace, folder_place, prefix_besid
 from app.db import Upload
 from app.errors import messages_by_field
 from app.imaging.copies import Augmentation
+from app.pages import source_form
 from app.schemas.datasets import RESIZE_MODES, NewDataset
 from app.web import ReadSession, get_storage, render
 
@@ -84,8 +85,8 @@ def _place(request: Request, session: Session, given: str) -> PicturePlace | Non
 
 def _prefix(request: Request, session: Session, main: PicturePlace, values: Mapping[str, str]) -> str:
     """What precedes the paths of the main place in lists, beside the other places of the form."""
-    given = {text for name, text in values.items() if name.endswith("_upload_id")}
-    others = [place for text in sorted(given) if (place := _place(request, session, text)) is not None]
+    given = source_form.other_places(values)
+    others = [place for text in given if (place := _place(request, session, text)) is not None]
     return prefix_beside(main, others)
 
 
@@ -97,7 +98,8 @@ def find_upload(session: Session, upload_id: str) -> Upload | None:
 def _form(values: Mapping[str, str], *, with_copies: bool = False) -> NewDataset:
     """The wizard's fields that matter here, checked as when a dataset is made."""
     sent: dict[str, Any] = {name: values.get(name, "") for name in ("channels", "width", "height")}
-    sent |= {name: values[name] for name in (*PREPROCESSING, "within") if name in values}
+    sent |= {name: values[name] for name in PREPROCESSING if name in values}
+    sent["within"] = source_form.within_of(values)
     if with_copies:
         sent["augmentation"] = {name: values[name] for name in ALTERATIONS if values.get(name)}
         sent |= {"seed": values["seed"]} if "seed" in values else {}

@@ -18,6 +18,7 @@ from app.datasets import datasets, guessing, sources
 from app.datasets.datasets import InvalidDataset
 from app.datasets.dropped import read_dropped
 from app.datasets.server_folders import folder_choices, look_into
+from app.datasets.source_problems import problems_with
 from app.db import Dataset, Status, Upload, User
 from app.errors import messages_by_field
 from app.forms import Files, Typed
@@ -72,6 +73,8 @@ def source_choices(request: Request, session: ReadSession, fresh: str = "") -> H
     values = dict(request.query_params)
     if fresh:
         values = _suggested(request, session, {"upload_id": values.get("upload_id", "")})
+    else:
+        values = _refilled(request, session, values)
     return render(request, "datasets/_sources.html", **_first_step(request, session, {"values": values, "errors": {}}))
 
 
@@ -106,6 +109,8 @@ def create(
             errors = {source_form.field_of(name.split("."), values): text for name, text in error.fields.items()}
     values = source_form.keep_files(values, files, storage)
     with database.read() as session:
+        if not errors:
+            values = _refilled(request, session, values)
         return _wizard(request, session, values, errors, status_code=422 if errors else 200, is_drawn=not errors)
 
 
@@ -152,7 +157,7 @@ def _wizard(
 def _first_step(request: Request, session: Session, form: dict[str, Any]) -> dict[str, Any]:
     """What the templates of the first step show."""
     values, roots = form["values"], request.app.state.settings.data_roots
-    places = {text for name, text in values.items() if name.endswith("upload_id") and text}
+    places = _places(values)
     chosen = [upload for place in sorted(places) if (upload := find_upload(session, place)) is not None]
     return {
         "form": form,
@@ -187,6 +192,14 @@ def _suggested(request: Request, session: Session, values: dict[str, str]) -> di
     holdings, upload = _holdings(request, session, place), find_upload(session, place)
     class_count = len(upload.classes) if upload else len(holdings.classes() or {})
     return source_form.with_shares(values | source_form.suggested(holdings, class_count))
+
+
+def _refilled(request: Request, session: Session, values: dict[str, str]) -> dict[str, str]:
+    return source_form.refilled(values, {place: _holdings(request, session, place) for place in _places(values)})
+
+
+def _places(values: dict[str, str]) -> set[str]:
+    return {text for name, text in values.items() if name.endswith("upload_id") and text}
 
 
 def _messages(error: ValidationError, values: dict[str, str]) -> dict[str, str]:
@@ -260,17 +273,18 @@ def _preview(
     if not values.get("upload_id"):
         return None
     source = source_form.sent_sources(source_form.source_values(values), files, state.storage)
+    if source.errors:
+        return {"rows": [], "errors": source.errors}
     sent = {field: values[field] for field in SPLIT_FIELDS if field in values} | source.values
     try:
         form = NewDataset.model_validate(sent | {"name": "preview"})
     except ValidationError as error:
-        return {"rows": [], "errors": _messages(error, values) | source.errors}
-    preview = _counted(sources.look_up(session, form, state.settings.data_roots))
-    return preview | {"errors": source.errors | preview["errors"]}
+        return {"rows": [], "errors": _messages(error, values)}
+    return _counted(sources.look_up(session, form, state.settings.data_roots))
 
 
 def _counted(chosen: sources.Chosen) -> dict[str, Any]:
-    counted, problems = sources.count(chosen), sources.problems_with(chosen)
+    counted, problems = sources.count(chosen), problems_with(chosen)
     rows = sources.count_splits(chosen.form, counted) if counted and not problems else []
     totals = {split.value: sum(row[split.value] for row in rows) for split in Split}
     totals["count"] = sum(row["count"] for row in rows)
@@ -280,5 +294,6 @@ def _counted(chosen: sources.Chosen) -> dict[str, Any]:
         "totals": totals,
         "left_out": len(counted.divided) - len(rows) if counted and rows else 0,
         "unknown": {SPLIT_NAMES[Split(split)]: names for split, names in counted.unknown.items()} if counted else {},
+        "nameless": {SPLIT_NAMES[Split(split)]: names for split, names in counted.nameless.items()} if counted else {},
         "is_counted": counted is not None,
     }

@@ -25,13 +25,20 @@ from app.storage import Storage
 Files = Mapping[str, tuple[str, bytes]]
 SAME = "same"
 KEPT = "//kept"
+_CHOOSE = {
+    SourceKind.LISTS: "Choose the list of the {0} images, or “With the training images” below.",
+    SourceKind.DATABASES: "Choose the LMDB of the {0} images, or “The same as for training”.",
+}
 GONE = "This file is no longer on the server. Choose it again."
 MAX_MORE = 20
 FIELDS = (
-    "kind", "upload_id", "within", "val_upload_id", "val_within", "test_upload_id", "test_within",
+    "kind", "upload_id", "within", "list_within",
+    *(f"{prefix}{split}_{name}" for prefix in ("", "list_", "database_") for split in ("val", "test")
+      for name in ("upload_id", "within")),
     *(f"list_{purpose}" for purpose in TEXTS), *(f"database_{split}" for split in SPLITS),
     *(f"kept_{purpose}" for purpose in TEXTS), *(f"kept_{purpose}_name" for purpose in TEXTS),
 )  # fmt: skip
+PREFIXES = {SourceKind.FOLDERS: "", SourceKind.LISTS: "list_", SourceKind.DATABASES: "database_"}
 _MORE = re.compile(r"more_([1-9]\d?)_(upload_id|within)")
 _LABELS = re.compile(r"label|class|name|synset|categor")
 
@@ -53,25 +60,56 @@ class Sent:
 
 def sent_sources(values: Mapping[str, str], files: Files, storage: Storage) -> Sent:
     """What the schema is given for a form."""
-    kind, sent, errors = values.get("kind", ""), _place(values.get("upload_id", "")), {}
-    if kind in (SourceKind.LISTS, SourceKind.DATABASES):
-        texts: dict[str, Any] = {}
-        for purpose in TEXTS if kind == SourceKind.LISTS else ("labels",):
-            text = _text(purpose, values, files, storage)
-            if isinstance(text, str) and text == GONE:
-                errors[f"list_{purpose}"] = GONE
-            elif text is not None:
-                texts[purpose] = text
-        if kind == SourceKind.DATABASES:
-            texts |= {split: path for split in SPLITS if (path := values.get(f"database_{split}", ""))}
-        return Sent(sent | {str(kind): texts}, errors)
-    sent["within"] = values.get("within", "")
-    sent["more"] = [_place(values[f"more_{row}_upload_id"]) | {"within": values.get(f"more_{row}_within", "")}
-                    for row in more_rows(values)]  # fmt: skip
+    kind, sent = kind_of(values), _place(values.get("upload_id", ""))
     for split in ("val", "test"):
-        if values.get(f"{split}_upload_id"):
-            sent[split] = _place(values[f"{split}_upload_id"]) | {"within": values.get(f"{split}_within", "")}
-    return Sent(sent)
+        if given := values.get(f"{PREFIXES[kind]}{split}_upload_id"):
+            within = values.get(f"{PREFIXES[kind]}{split}_within", "")
+            sent[split] = _place(given) | ({} if kind is SourceKind.DATABASES else {"within": within})
+    if kind is SourceKind.FOLDERS:
+        sent["within"] = values.get("within", "")
+        sent["more"] = [_place(values[f"more_{row}_upload_id"]) | {"within": values.get(f"more_{row}_within", "")}
+                        for row in more_rows(values)]  # fmt: skip
+        return Sent(sent)
+    texts, errors = _sent_texts(kind, values, files, storage)
+    if kind is SourceKind.LISTS:
+        sent["within"] = values.get("list_within", "")
+    else:
+        texts |= {split: path for split in SPLITS if (path := values.get(f"database_{split}", ""))}
+    for split in {"val", "test"} & sent.keys() - texts.keys():
+        name = PREFIXES[kind] + split
+        errors.setdefault(name, _CHOOSE[kind].format("validation" if split == "val" else "test"))
+    return Sent(sent | {kind.value: texts}, errors)
+
+
+def kind_of(values: Mapping[str, str]) -> SourceKind:
+    given = values.get("kind", "")
+    return SourceKind(given) if given in list(SourceKind) else SourceKind.FOLDERS
+
+
+def within_of(values: Mapping[str, str]) -> str:
+    """The folder that the form's training images lie below."""
+    return values.get({SourceKind.FOLDERS: "within", SourceKind.LISTS: "list_within"}.get(kind_of(values), ""), "")
+
+
+def other_places(values: Mapping[str, str]) -> list[str]:
+    """The places of the form besides the first, as far as its kind of source has them."""
+    prefix = PREFIXES[kind_of(values)]
+    more = [] if prefix else [values[f"more_{row}_upload_id"] for row in more_rows(values)]
+    return [*more, *(place for split in ("val", "test") if (place := values.get(f"{prefix}{split}_upload_id")))]
+
+
+def _sent_texts(
+    kind: SourceKind, values: Mapping[str, str], files: Files, storage: Storage
+) -> tuple[dict[str, Any], dict[str, str]]:
+    texts: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    for purpose in TEXTS if kind is SourceKind.LISTS else ("labels",):
+        text = _text(purpose, values, files, storage)
+        if isinstance(text, str) and text == GONE:
+            errors[f"list_{purpose}"] = GONE
+        elif text is not None:
+            texts[purpose] = text
+    return texts, errors
 
 
 def more_rows(values: Mapping[str, str]) -> list[int]:
@@ -87,11 +125,14 @@ def field_of(place: Sequence[str | int], values: Mapping[str, str]) -> str:
         rows = more_rows(values)
         row = rows[int(rest[0])] if int(rest[0]) < len(rows) else 1
         return f"more_{row}_{'within' if rest[1:] == ['within'] else 'upload_id'}"
+    prefix = PREFIXES[kind_of(values)]
     if first in ("val", "test"):
-        return f"{first}_{'within' if rest == ['within'] else 'upload_id'}"
+        return f"{prefix}{first}_{'within' if rest == ['within'] else 'upload_id'}"
     if first in ("lists", "databases"):
         purpose = rest[0] if rest else "train"
         return f"database_{purpose}" if first == "databases" and purpose != "labels" else f"list_{purpose}"
+    if first == "within":
+        return f"{prefix}within"
     return "upload_id" if first == "folder" else first
 
 
@@ -147,8 +188,8 @@ def suggested(holdings: Holdings, class_count: int) -> dict[str, str]:
         kind = SourceKind.DATABASES if _are_in_databases(holdings) else SourceKind.LISTS
     elif class_count == 0 and holdings.image_count():
         kind = SourceKind.LISTS
-    lists = _by_split([found.path for found in holdings.lists], holdings.lists[0].path if holdings.lists else "")
-    databases = _by_split(holdings.databases, holdings.databases[0] if holdings.databases else "")
+    lists = _by_split([found.path for found in holdings.lists])
+    databases = _by_split(holdings.databases)
     labels = [found.path for found in holdings.texts if _LABELS.search(found.path.rpartition("/")[2].lower())]
     values = {"kind": kind.value, "list_labels": labels[0] if labels else ""}
     values |= {f"list_{split}": path for split, path in lists.items()}
@@ -172,14 +213,34 @@ def kept_division(holdings: Holdings) -> dict[str, str]:
     return values
 
 
-def _by_split(paths: list[str], otherwise: str) -> dict[str, str]:
+def refilled(values: Mapping[str, str], holdings: Mapping[str, Holdings]) -> dict[str, str]:
+    """The values once other places were chosen: lists and LMDBs that are not there give way to those that are."""
+    filled, main = dict(values), holdings.get(values.get("upload_id", ""), Holdings())
+    for split in ("val", "test"):
+        for prefix in ("list_", "database_"):
+            own = holdings.get(_looked_up(values, f"{prefix}{split}_"), main)
+            paths = [found.path for found in own.lists] if prefix == "list_" else own.databases
+            there = {KEPT, *own.text_paths(), *main.text_paths()} if prefix == "list_" else set(own.databases)
+            if values.get(prefix + split) in there:
+                continue
+            is_elsewhere = bool(values.get(f"{prefix}{split}_upload_id"))
+            guess = _by_split(paths).get(split) or (paths[0] if len(paths) == 1 else "")
+            filled[prefix + split] = guess if is_elsewhere else ""
+    return filled
+
+
+def _by_split(paths: list[str]) -> dict[str, str]:
+    """Which of several files is for which split, by its name; training gets the first that is for no other."""
     found: dict[str, str] = {}
     for path in paths:
         words = re.split(r"[^a-z]+", path.lower())
         split = next((WORDS[word] for word in reversed(words) if word in WORDS), None)
         if split is not None:
             found.setdefault(split, path)
-    return {"train": otherwise} | found if "train" not in found else found
+    if "train" not in found and paths:
+        left = next((path for path in paths if path not in found.values()), paths[0])
+        found = {"train": left} | {split: path for split, path in found.items() if path != left}
+    return found
 
 
 def with_shares(values: dict[str, str]) -> dict[str, str]:
@@ -193,25 +254,25 @@ def with_shares(values: dict[str, str]) -> dict[str, str]:
 
 
 def has_own_source(values: Mapping[str, str], split: str) -> bool:
-    names = {SourceKind.LISTS: f"list_{split}", SourceKind.DATABASES: f"database_{split}"}
-    kind = values.get("kind", "")
-    return bool(values.get(names[SourceKind(kind)] if kind in names else f"{split}_upload_id"))
+    prefix = PREFIXES[kind_of(values)]
+    return bool(values.get(prefix + split if prefix else f"{split}_upload_id"))
 
 
 def values_of(dataset: Dataset) -> dict[str, str]:
     """What a clone of a dataset begins with."""
     made_of = dataset.made_of
+    prefix = PREFIXES[made_of.kind]
     values = {
         "kind": made_of.kind.value,
         "upload_id": made_of.main.folder or str(made_of.main.upload_id or ""),
-        "within": made_of.main.within,
+        f"{prefix}within": made_of.main.within,
     }
     for number, place in enumerate(made_of.more, start=1):
         values |= _values_of_place(f"more_{number}", place)
     for split, place in made_of.whole.items():
-        values |= _values_of_place(split, place)
+        values |= _values_of_place(prefix + split, place)
         if place.where == made_of.main.where:
-            values[f"{split}_upload_id"] = SAME
+            values[f"{prefix}{split}_upload_id"] = SAME
     values |= {f"database_{split}": path for split, path in made_of.databases.items()}
     return values | _values_of_texts(dataset.id, made_of)
 
@@ -237,6 +298,12 @@ def offered(values: Mapping[str, str], holdings: Mapping[str, Holdings]) -> dict
     main = holdings.get(values.get("upload_id", ""), Holdings())
     rows = more_rows(values)
     free = next(number for number in range(1, MAX_MORE + 2) if number not in rows)
+
+    def there(name: str) -> Holdings:
+        return holdings.get(_looked_up(values, name), Holdings() if values.get(f"{name}upload_id") else main)
+
+    listed = {split: there(f"list_{split}_") for split in SPLITS}  # where the images of lists lie
+    databases = {split: there(f"database_{split}_") for split in SPLITS}
     return {
         "main": main,
         "division": kept_division(main) if not values.get("within") else {},
@@ -245,7 +312,35 @@ def offered(values: Mapping[str, str], holdings: Mapping[str, Holdings]) -> dict
             name: holdings.get(_looked_up(values, name), Holdings()).within_choices()
             for name in ("", "val_", "test_", *(f"more_{row}_" for row in rows))
         },
+        "image_folders": {split: held.image_folders() for split, held in listed.items()},
+        "databases": {split: held.databases for split, held in databases.items()},
+        "texts": {split: _texts_of(held, main) for split, held in listed.items()}
+        | {"labels": _names_of([main, *(databases if kind_of(values) is SourceKind.DATABASES else listed).values()])},
     }
+
+
+Texts = list[tuple[str, list[tuple[str, int | None]]]]  # groups: title, (path, lines or None)
+
+
+def _texts_of(own: Holdings, main: Holdings) -> Texts:
+    """The text files that a list may be: those with its images, and those with the training images."""
+    groups = _lists_and_texts(own, "in it" if own is main else "there")
+    known = set(own.text_paths())
+    for title, found in _lists_and_texts(main, "with the training images") if own is not main else []:
+        groups.append((title, [entry for entry in found if entry[0] not in known]))
+    return [(title, found) for title, found in groups if found]
+
+
+def _lists_and_texts(held: Holdings, where: str) -> Texts:
+    return [
+        (f"Lists {where}", [(found.path, found.count) for found in held.lists]),
+        (f"Text files {where}", [(found.path, None) for found in held.texts]),
+    ]
+
+
+def _names_of(holders: Sequence[Holdings]) -> Texts:
+    paths = dict.fromkeys(found.path for held in holders for found in held.texts)
+    return [("Text files in it", [(path, None) for path in paths])] if paths else []
 
 
 def _looked_up(values: Mapping[str, str], name: str) -> str:

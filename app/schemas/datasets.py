@@ -338,7 +338,7 @@ def sources_out(dataset: Dataset) -> list[SourceOut]:
     made_of = dataset.made_of
     given = {split: text.shown for split, text in made_of.lists.items()} or dict(made_of.databases)
     if given:
-        return [_source_out(dataset, made_of.main, split, shown) for split, shown in given.items()]
+        return [_source_out(dataset, made_of.place_of(split), split, shown) for split, shown in given.items()]
     return [
         _source_out(dataset, place, field if field in made_of.whole else "train", None)
         for field, place in made_of.places()

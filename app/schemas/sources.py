@@ -86,7 +86,10 @@ class TextFile(BaseModel):
 
 
 class Lists(BaseModel):
-    """Lists of `path label`. `val` and `test` are whole splits; without them `train` is divided by percentages."""
+    """Lists of `path label`. `val` and `test` are whole splits; without them `train` is divided by percentages.
+
+    A path is looked for where the split's images lie, then where those of training lie.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -97,7 +100,10 @@ class Lists(BaseModel):
 
 
 class Databases(BaseModel):
-    """Caffe LMDBs: folders of the archive that hold a data.mdb, “.” for its top."""
+    """Caffe LMDBs: folders of the archive that hold a data.mdb, “.” for its top.
+
+    `val` and `test` are folders of the upload or server folder that `val` and `test` beside `databases` name, if any.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -108,14 +114,17 @@ class Databases(BaseModel):
 
 
 class Sources(BaseModel):
-    """Where the pictures come from: class folders of one or several places, or lists or LMDBs of one."""
+    """Where the pictures come from: class folders of one or several places, or lists or LMDBs.
+
+    With lists and LMDBs, `val` and `test` say where the images of that split's list, or its LMDB, lie.
+    """
 
     folder: Folder | None = Field(None, description="A folder on the server, below one of TRAINYARD_DATA_ROOTS")
     upload_id: RowId | None = Field(None, description="Needed unless `folder` is given")
     within: Within = Field(default="", description="Only what lies below this folder of it")
     more: list[Place] = Field(default=[], max_length=MAX_MORE, description="Divided together with the first")
-    val: Place | None = Field(None, description="Validation images of their own; val_percent is then 0")
-    test: Place | None = Field(None, description="Test images of their own; test_percent is then 0")
+    val: Place | None = Field(None, description="Where validation images of their own lie; val_percent is then 0")
+    test: Place | None = Field(None, description="Where test images of their own lie; test_percent is then 0")
     lists: Lists | None = Field(None, description="In place of class folders")
     databases: Databases | None = Field(None, description="In place of class folders")
 
@@ -146,10 +155,21 @@ class Sources(BaseModel):
 
     @field_validator("lists", "databases")
     @classmethod
-    def _alone(cls, value: Any, info: ValidationInfo) -> Any:
-        others = [name for name in ("within", "more", "val", "test", "lists") if info.data.get(name)]
-        if value is not None and others:
-            raise refusal(f"Lists and LMDBs take the place of class folders: leave out {', '.join(others)}.")
+    def _alone(cls, value: Lists | Databases | None, info: ValidationInfo) -> Lists | Databases | None:
+        if value is None:
+            return value
+        others = ("more",) if info.field_name == "lists" else ("within", "more", "lists")
+        given = [name for name in others if info.data.get(name)]
+        if given:
+            raise refusal(f"Lists and LMDBs take the place of class folders: leave out {', '.join(given)}.")
+        for split in ("val", "test"):
+            place = info.data.get(split)
+            if place is not None and getattr(value, split) is None:
+                raise refusal(
+                    f"There is a place for the images of {split}: expected {info.field_name}.{split} as well."
+                )
+            if place is not None and place.within and isinstance(value, Databases):
+                raise refusal(f"The folder of an LMDB is named by databases.{split}: leave out {split}.within.")
         return value
 
 

@@ -29,9 +29,9 @@ def lists_zip(path: Path, **more: bytes) -> Path:
     return zip_of(path, files | lists | more)
 
 
-def loose_zip(path: Path, count: int = 12, seed: int = 0) -> Path:
-    """Pictures in no folder, and no list."""
-    return zip_of(path, {f"{number:02d}.png": file_of(noise(seed + number)) for number in range(count)})
+def loose_zip(path: Path, count: int = 12, seed: int = 0, **more: bytes) -> Path:
+    """Pictures in no folder, and no list unless it is among `more`."""
+    return zip_of(path, {f"{number:02d}.png": file_of(noise(seed + number)) for number in range(count)} | more)
 
 
 def list_of(numbers: range, names: tuple[str, ...] = ("0", "1")) -> bytes:

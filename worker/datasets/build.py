@@ -161,11 +161,12 @@ def _manifest(
 def _sources(spec: BuildSpec, listing: Listing) -> list[dict[str, Any]]:
     first = Source(spec.archive, spec.filename, spec.within)
     if spec.databases is not None:
-        folders = [spec.databases.train, *spec.databases.whole_splits.values()]
-        sources = [replace(first, within=folder) for folder in folders]
-        splits: list[str | None] = [None, *spec.databases.whole_splits]
+        of_split = spec.databases.by_split
+        sources = [replace(spec.source_of(split), within=folder) for split, folder in of_split.items()]
+        splits: list[str | None] = [None if split == "train" else split for split in of_split]
     elif spec.lists is not None:
-        sources, splits = [first], [None]
+        sources = spec.list_sources
+        splits = [None] * len(sources)
     else:
         sources = [first, *spec.more, *spec.whole_splits.values()]
         splits = [None, *(None for _ in spec.more), *spec.whole_splits]

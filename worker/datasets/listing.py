@@ -6,7 +6,8 @@ that are divided; sources that are a whole split (another folder for validation 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,16 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.archives import Archive, ArchiveError, Contents, OpenTable, open_table
-from app.archives.lists import read_names
 from app.archives.reading import ENTRY
+from app.datasets.labels import classes_of
 from app.datasets.made_of import list_prefixes
 from app.datasets.split import SPLITS
 from worker.datasets.errors import DatasetError
-from worker.datasets.listed import ListedPictures, classes_of, read_text
+from worker.datasets.listed import ListedPictures, ListedPlace, names_of
 from worker.datasets.lmdb_source import read_database
 from worker.datasets.spec import BuildSpec, Databases, Lists, Source
 
 Rows = NDArray[np.int64]
+Opened = Callable[[Source], OpenTable]
 TO_DIVIDE = -1
 
 # What a picture process needs of a picture: `part` says in which file the offset lies, `seed` draws an altered copy.
@@ -116,68 +118,100 @@ class Listing:
 @contextmanager
 def open_listing(spec: BuildSpec, spool_dir: Path) -> Iterator[Listing]:
     """Opens and checks every source of `spec`; compressed tars are unpacked into `spool_dir` for as long as needed."""
-    if spec.databases is not None:
-        with open_table(spec.archive, spec.filename, spool_dir) as opened:
-            yield listing_of_databases(spec.databases, opened, spool_dir)
-        return
-    if spec.lists is not None:
-        with open_table(spec.archive, spec.filename, spool_dir) as opened:
-            yield listing_of_lists(spec.lists, opened)
-        return
+    with ExitStack() as stack:
+        tables: dict[Path, OpenTable] = {}
+
+        def opened(source: Source) -> OpenTable:
+            if source.path not in tables:
+                tables[source.path] = stack.enter_context(open_table(source.path, source.filename, spool_dir))
+            return tables[source.path]
+
+        if spec.databases is not None:
+            yield listing_of_databases(spec, spec.databases, opened, spool_dir)
+        elif spec.lists is not None:
+            yield listing_of_lists(spec, spec.lists, opened)
+        else:
+            yield listing_of_folders(spec, opened)
+
+
+def listing_of_folders(spec: BuildSpec, opened: Opened) -> Listing:
+    """The pictures in class folders of one or several sources."""
     sources = [
         (TO_DIVIDE, Source(spec.archive, spec.filename, spec.within)),
         *((TO_DIVIDE, more) for more in spec.more),
+        *((SPLITS.index(split), source) for split, source in spec.whole_splits.items()),
     ]
-    sources += [(SPLITS.index(split), source) for split, source in spec.whole_splits.items()]
-    with ExitStack() as stack:
-        tables: dict[Path, OpenTable] = {}
-        archives = []
-        for _, source in sources:
-            if source.path not in tables:
-                tables[source.path] = stack.enter_context(open_table(source.path, source.filename, spool_dir))
-            archives.append(_view(tables[source.path], source))
-        yield _combined([split for split, _ in sources], [source for _, source in sources], archives)
+    archives = [_view(opened(source), source) for _, source in sources]
+    return _combined([split for split, _ in sources], [source for _, source in sources], archives)
 
 
-def listing_of_lists(lists: Lists, opened: OpenTable) -> Listing:
+def listing_of_lists(spec: BuildSpec, lists: Lists, opened: Opened) -> Listing:
     """The pictures that lists name, with the labels that they give."""
-    listed = ListedPictures(lists, opened, TO_DIVIDE)
+    sources = {split: spec.source_of(split) for split in lists.by_split}
+    parts = [source.path for source in spec.list_sources]
+    archives = {source.path: opened(source).everything() for source in spec.list_sources}
+    places = {
+        split: ListedPlace(
+            opened(source), archives[source.path], parts.index(source.path), source.within, _shown(source, len(parts))
+        )
+        for split, source in sources.items()
+    }
+    listed = ListedPictures(lists, places, TO_DIVIDE)
     return Listing(
         classes=listed.classes,
-        archives=[listed.archive],
+        archives=[archives[path] for path in parts],
         label=np.array(listed.label, np.int32),
         split=np.array(listed.split, np.int8),
-        part=np.zeros(len(listed.rows), np.uint16),
-        row=np.array(listed.rows, np.int64),
+        part=np.array(listed.part, np.uint16),
+        row=np.array(listed.row, np.int64),
+        unknown_classes=listed.unknown_classes,
         left_out=tuple(listed.left_out),
+        prefixes=list_prefixes([(source.path, source.filename) for source in spec.list_sources]),
     )
 
 
-def listing_of_databases(databases: Databases, opened: OpenTable, spool_dir: Path) -> Listing:
+def _shown(source: Source, part_count: int) -> str:
+    archive = source.filename if part_count > 1 else "the archive"
+    return f"the folder {source.within} of {archive}" if source.within else archive
+
+
+def listing_of_databases(spec: BuildSpec, databases: Databases, opened: Opened, spool_dir: Path) -> Listing:
     """The pictures of Caffe LMDBs, with the labels that they carry."""
-    parts = []
-    splits = [TO_DIVIDE, *(SPLITS.index(split) for split in databases.whole_splits)]
-    for folder in (databases.train, *databases.whole_splits.values()):
-        parts.append(read_database(opened, folder, spool_dir))
-    labels = [str(label) for part in parts for label in part.labels.tolist()]
-    names = None if databases.labels is None else read_names(read_text(opened, databases.labels))
-    classes, number_of = classes_of(labels, names)
-    label = np.array([number_of.get(label, -1) for label in labels], np.int32)
-    keep = np.flatnonzero(label >= 0)
-    lengths = [len(part.labels) for part in parts]
-    row = np.concatenate([np.arange(length) for length in lengths])
+    sources = {split: spec.source_of(split) for split in databases.by_split}
+    parts = {
+        split: read_database(opened(sources[split]), folder, spool_dir) for split, folder in databases.by_split.items()
+    }
+    names = names_of([opened(source) for source in sources.values()], databases.labels)
+    counts = {split: _label_counts(part.labels) for split, part in parts.items()}
+    classes = classes_of(counts, names)
+    left_out = dict.fromkeys(label for split, found in counts.items() for label in classes.nameless(split, found))
+    unknown: Counter[str] = Counter()
+    columns: list[tuple[NDArray[Any], ...]] = []
+    for number, (split, part) in enumerate(parts.items()):
+        unknown.update(classes.unknown(split, counts[split]))
+        number_of = classes.number_of(split)
+        values, place = np.unique(part.labels, return_inverse=True)
+        label = np.array([number_of.get(str(value), -1) for value in values.tolist()], np.int32)[place]
+        rows = np.flatnonzero(label >= 0)
+        split_number = TO_DIVIDE if split == "train" else SPLITS.index(split)
+        columns.append((label[rows], np.full(len(rows), split_number, "i1"), np.full(len(rows), number, "u2"), rows))
+    label, split_of, part_of, row = (np.concatenate(column) for column in zip(*columns, strict=True))
     return Listing(
-        classes=classes,
-        archives=parts,
-        label=label[keep],
-        split=np.repeat(np.array(splits, np.int8), lengths)[keep],
-        part=np.repeat(np.arange(len(parts), dtype=np.uint16), lengths)[keep],
-        row=row[keep],
-        left_out=tuple(
-            (f"label {name}", "not among the names of the classes") for name in set(labels) - set(number_of)
-        ),
-        prefixes=("",) * len(parts),
+        classes=classes.names,
+        archives=list(parts.values()),
+        label=label,
+        split=split_of,
+        part=part_of,
+        row=row,
+        unknown_classes=dict(unknown),
+        left_out=tuple((f"label {name}", "not among the names of the classes") for name in left_out),
+        prefixes=list_prefixes([(source.path, source.filename) for source in sources.values()]),
     )
+
+
+def _label_counts(labels: NDArray[np.int64]) -> dict[str, int]:
+    values, counts = np.unique(labels, return_counts=True)
+    return {str(value): int(count) for value, count in zip(values.tolist(), counts, strict=True)}
 
 
 def _view(opened: OpenTable, source: Source) -> Archive:

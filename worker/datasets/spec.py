@@ -33,6 +33,7 @@ class Source:
 class Lists:
     """Lists of `path label` in place of class folders: paths of text files in the archive, or files beside it.
 
+    A list is looked for where its split's pictures lie, then where those of training lie; `labels` in all of them.
     `labels` names class 0, 1, …; without it, labels that are numbers name themselves. `names` are what files beside the
     archive are called in messages.
     """
@@ -44,8 +45,9 @@ class Lists:
     names: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def whole_splits(self) -> dict[str, str | Path]:
-        return {split: given for split, given in (("val", self.val), ("test", self.test)) if given is not None}
+    def by_split(self) -> dict[str, str | Path]:
+        given = (("train", self.train), ("val", self.val), ("test", self.test))
+        return {split: one for split, one in given if one is not None}
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ class Databases:
     labels: str | Path | None = None
 
     @property
-    def whole_splits(self) -> dict[str, str]:
-        return {split: given for split, given in (("val", self.val), ("test", self.test)) if given is not None}
+    def by_split(self) -> dict[str, str]:
+        given = (("train", self.train), ("val", self.val), ("test", self.test))
+        return {split: one for split, one in given if one is not None}
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,9 @@ class BuildSpec:
     """One dataset. The percentages add up to 100; `seed` decides the split and the order.
 
     `archive` and `more` are divided by the percentages; `val` and `test` are whole splits of their own, whose share
-    is then 0. Classes with fewer pictures than `min_per_class` are left out, of those with more than `max_per_class`
-    a seeded sample is taken.
+    is then 0. With `lists` or `databases` they say where the pictures of that split's list, or its LMDB, lie. Classes
+    with fewer pictures than `min_per_class` are left out, of those with more than `max_per_class` a seeded sample is
+    taken.
     """
 
     archive: Path
@@ -94,8 +98,8 @@ class BuildSpec:
     more: tuple[Source, ...] = ()
     val: Source | None = None
     test: Source | None = None
-    lists: Lists | None = None  # instead of class folders, `within`, `more`, `val` and `test`
-    databases: Databases | None = None  # instead of all those
+    lists: Lists | None = None  # instead of class folders and `more`
+    databases: Databases | None = None  # instead of all those and `within`
     min_per_class: int = 1
     max_per_class: int | None = None
     augmentation: Augmentation | None = None
@@ -118,7 +122,19 @@ class BuildSpec:
     def fixed_splits(self) -> tuple[str, ...]:
         """Splits that the percentages do not make, because a folder or a list of their own does."""
         given = self.databases or self.lists
-        return tuple(given.whole_splits if given else self.whole_splits)
+        return tuple(split for split in (given.by_split if given else self.whole_splits) if split != "train")
+
+    @property
+    def list_sources(self) -> list[Source]:
+        """What the pictures of lists lie in, each file once, in the order of the splits."""
+        found: dict[Path, Source] = {}
+        for split in self.lists.by_split if self.lists else ():
+            found.setdefault(self.source_of(split).path, self.source_of(split))
+        return list(found.values())
+
+    def source_of(self, split: str) -> Source:
+        """Where the pictures of a split's list, or its LMDB, lie: with those of training unless elsewhere."""
+        return self.whole_splits.get(split) or Source(self.archive, self.filename, self.within)
 
 
 @dataclass(frozen=True)

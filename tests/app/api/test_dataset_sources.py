@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests import factories
 from tests.app import built
 from tests.app.source_archives import folders_zip, list_of, lists_zip, lmdb_zip, loose_zip
 from tests.worker.datasets.pictures import zip_of
+from tests.worker.datasets.test_lmdb_source import caffe_lmdb, packed
 
 PATH = "/api/v1/datasets"
 ALL = {"train_percent": 100, "val_percent": 0, "test_percent": 0}
@@ -167,6 +169,93 @@ def test_a_caffe_lmdb(maker: Maker, database: Database, storage: Storage, tmp_pa
     assert (told["classes"], counts(told)) == (["cat", "dog"], {"train": [4, 4], "val": [1, 1]})
 
 
+@pytest.mark.parametrize("is_on_server", [False, True])
+def test_caffe_lmdbs_of_two_places(
+    maker: Maker, database: Database, storage: Storage, root: Path, tmp_path: Path, is_on_server: bool
+) -> None:
+    """As train_lmdb.zip and val_lmdb.zip: each a folder, or its files at the top."""
+    caffe_lmdb(tmp_path / "train" / "train_lmdb", [0, 1, 2] * 3)
+    caffe_lmdb(root / "val_lmdb", [0, 1, 3], seed=50)
+    (root / "labels.txt").write_text("cat\ndog\ncow\nowl\n")
+    first = uploaded(database, storage, packed(tmp_path / "train", tmp_path / "train_lmdb.zip"))
+    second = uploaded(database, storage, packed(root / "val_lmdb", tmp_path / "val_lmdb.zip"))
+    assert second.holdings.databases == ["."]
+    labels = {"text": "cat\ndog\ncow\nowl\n"}
+    if is_on_server:
+        place, val, labels = {"folder": str(root)}, "val_lmdb", "labels.txt"
+    else:
+        place, val = {"upload_id": second.id}, "."
+    databases = {"train": "train_lmdb", "val": val, "labels": labels}
+    told = maker.made(upload_id=first.id, databases=databases, val=place)
+    assert (told["classes"], counts(told)) == (
+        ["cat", "dog", "cow"],
+        {"train": [2, 2, 2], "val": [1, 1, 0], "test": [1, 1, 1]},
+    )
+    assert told["unknown_classes"] == {"owl": 1}
+    assert (told["options"]["train_percent"], told["options"]["val_percent"]) == (80, 0)
+    assert [(one["use"], one["name"], one["list"]) for one in told["sources"]] == [
+        ("train", "train_lmdb", "train_lmdb"),
+        ("val", str(root) if is_on_server else "val_lmdb", val),
+    ]
+    manifest = json.loads((storage.dataset_dir(told["id"]) / "manifest.json").read_text())
+    assert [(one["split"], one["within"]) for one in manifest["sources"]] == [(None, "train_lmdb"), ("val", val)]
+
+
+@pytest.mark.parametrize(("databases", "message"), [
+    ({"train": ".", "val": "."}, None),
+    ({"train": ".", "val": "val_lmdb"}, "There is no LMDB (data.mdb) in the folder “val_lmdb”; LMDBs there: .."),
+    ({"train": ".", "val": ".", "test": "."}, "This LMDB is chosen twice"),
+    ({"train": ".", "val": ".", "labels": {"text": "a\na"}}, "The names of the classes hold “a” twice"),
+])  # fmt: skip
+def test_lmdbs_are_looked_for_in_the_place_of_their_split(
+    maker: Maker, database: Database, storage: Storage, tmp_path: Path, databases: dict[str, Any], message: str | None
+) -> None:
+    first, second = (
+        uploaded(database, storage, packed(caffe_lmdb(tmp_path / name, [0, 1]), tmp_path / f"{name}.zip"))
+        for name in ("one", "two")
+    )
+    wanted = {"upload_id": first.id, "databases": databases, "val": {"upload_id": second.id}, **ALL}
+    if message:
+        assert message in maker.refused(**wanted)["databases"]
+    else:
+        assert counts(maker.made(**wanted)) == {"train": [1, 1], "val": [1, 1]}
+
+
+def test_lists_over_two_uploads(maker: Maker, database: Database, storage: Storage, tmp_path: Path) -> None:
+    """Both have the same file names; one labels.txt, by number in one list, by name in the other."""
+    labels = {"labels.txt": b"cat\ndog\ncow\nowl\n"}
+    first = uploaded(database, storage, lists_zip(tmp_path / "a.zip", **labels))
+    val = b"00.png dog\n01.png cat\n02.png cow\n03.png dog\n04.png whale\n"
+    second = uploaded(database, storage, loose_zip(tmp_path / "b.zip", 6, 50, **{"mine.txt": val}))
+    lists = {"train": "train.txt", "val": "mine.txt", "test": "test.txt", "labels": "labels.txt"}
+    told = maker.made(upload_id=first.id, lists=lists, val={"upload_id": second.id})
+    assert (told["classes"], counts(told)) == (["cat", "dog"], {"train": [4, 4], "val": [1, 2], "test": [1, 1]})
+    assert told["unknown_classes"] == {"cow": 1}
+    assert told["skipped_count"] == 1  # whale, which has no name
+    assert [(one["use"], one["name"], one["list"]) for one in told["sources"]] == [
+        ("train", "a", "train.txt"), ("val", "b", "mine.txt"), ("test", "a", "test.txt")]  # fmt: skip
+    lines = (storage.dataset_dir(told["id"]) / "val.txt").read_text().splitlines()
+    assert sorted(lines) == ["b.zip/00.png 1", "b.zip/01.png 0", "b.zip/03.png 1"]
+    manifest = json.loads((storage.dataset_dir(told["id"]) / "manifest.json").read_text())
+    assert [one["filename"] for one in manifest["sources"]] == ["a.zip", "b.zip"]
+
+
+def test_lists_that_begin_at_folders_of_one_upload(
+    maker: Maker, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    """The same names in two folders: each list means its own."""
+    upload = uploaded(database, storage, folders_zip(tmp_path / "a.zip", {"train/images": 4, "val/images": 2}))
+    text = {"text": "0.png a\n1.png b\n2.png a\n9.png a\n"}
+    lists = {"train": text, "val": {"text": "images/0.png b\n/data/val/images/1.png a\n"}}
+    told = maker.made(upload_id=upload.id, lists=lists, within="train", val={"within": "val"}, **ALL)
+    assert counts(told) == {"train": [2, 1], "val": [1, 1]}
+    folder = storage.dataset_dir(told["id"])
+    assert sorted((folder / "val.txt").read_text().splitlines()) == ["val/images/0.png 1", "val/images/1.png 0"]
+    assert '9.png,"listed in train.txt (line 4), but not in the folder train of the archive' in (
+        (folder / "skipped.csv").read_text().replace("9.png,listed", '9.png,"listed')
+    )
+
+
 def test_folders_on_the_server(maker: Maker, root: Path, tmp_path: Path) -> None:
     shutil.unpack_archive(folders_zip(tmp_path / "a.zip", SPLIT_FOLDERS), root / "pets")
     told = maker.made(folder=str(root / "pets" / "train"), val={"folder": str(root / "pets"), "within": "val"}, **ALL)
@@ -197,7 +286,8 @@ def test_a_folder_that_is_no_longer_allowed_is_not_built(
     ({"val": {"within": "val"}}, "val", "taken twice"),
     ({"within": "train", "val": {"within": "bad"}}, "val", "There is no folder “bad”"),
     ({"within": "train", "val": {"upload_id": 0}}, "val", "Expected a whole number"),
-    ({"within": "train", "val": {"within": "odd"}}, "val", "has no images of the training classes; its classes are: b"),
+    ({"within": "train", "val": {"within": "odd"}}, "val",
+     "for validation has no images of the training classes (cats, dogs); its classes are: birds, fish."),
     ({"within": "train", "val": {"within": "val"}, **ALL, "val_percent": 10}, None, ""),
     ({"folder": "/etc"}, "upload_id", "not both"),
     ({"upload_id": None, "folder": "/etc"}, "folder", "does not lie below"),
@@ -209,7 +299,17 @@ def test_a_folder_that_is_no_longer_allowed_is_not_built(
     ({"lists": {"train": 5}}, "lists", "found 5"),
     ({"lists": {"train": {"text": "a.png 0\nb.png 0\n"}}}, "lists", "at least two classes; found one class, “0”"),
     ({"lists": {}}, "lists", "required"),
-    ({"lists": {"train": "a"}, "within": "train"}, "lists", "leave out within"),
+    ({"lists": {"train": "a"}, "more": [{"within": "odd"}]}, "lists", "leave out more"),
+    ({"lists": {"train": {"text": "a.png a\nb.png b\n"}}, "within": "no"}, "within",
+     "no folder “no” with images in it; there are: odd, train, val, odd/birds, odd/fish, …"),
+    ({"lists": {"train": {"text": "a.png a\nb.png b\n"}, "val": {"text": "a.png c\n"}}, **ALL}, "lists",
+     "The list chosen for validation has no images of the training classes (a, b); its classes are: c."),
+    ({"lists": {"train": {"text": "a.png 0\nb.png 1\n"}, "val": {"text": "a.png 5\n"}, "labels": {"text": "x\ny"}},
+      **ALL}, "lists", "of the training classes (x, y); labels.txt has no name for: 5."),
+    ({"lists": {"train": {"text": "a.png 0\nb.png 1\n"}, "labels": {"text": "x\ny\nx"}}}, "lists",
+     "The names of the classes hold “x” twice, the second time as number 3; expected it once."),
+    ({"lists": {"train": {"text": "a.png 0\nb.png 1\n"}, "val": "no.txt"}, "val": {"within": "odd"}}, "lists",
+     "There is no text file “no.txt” in these archives; their text files: none."),
     ({"databases": {"train": "train"}}, "databases", "There is no LMDB (data.mdb) in the folder “train”"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused_at_its_field(

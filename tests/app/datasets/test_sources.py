@@ -9,7 +9,8 @@ import pytest
 
 from app.datasets.labels import count_lists
 from app.datasets.made_of import MadeOf, Place, SourceKind, Text
-from app.datasets.sources import Chosen, Counted, count, count_splits, look_up, problems_with
+from app.datasets.source_problems import problems_with
+from app.datasets.sources import Chosen, Counted, count, count_splits, look_up
 from app.db import Database, Upload
 from app.schemas.datasets import NewDataset
 from app.storage import Storage
@@ -68,7 +69,7 @@ def test_lists_are_counted_by_the_names_of_their_labels(database: Database, stor
     upload = built.upload_of(database, storage, lists_zip(tmp_path / "a.zip"))
     lists = {"train": "train.txt", "val": {"text": "images/1.png 0\nimages/2.png 7\n"}, "labels": "labels.txt"}
     found = counted(database, upload_id=upload.id, lists=lists)
-    assert found == Counted({"cat": 4, "dog": 4}, {"val": {"cat": 1}}, {"val": {"7": 1}})
+    assert found == Counted({"cat": 4, "dog": 4}, {"val": {"cat": 1}}, {}, {"val": {"7": 1}})
 
 
 def test_an_upload_from_before_its_contents_were_kept_is_left_to_the_build(database: Database) -> None:
@@ -79,7 +80,7 @@ def test_an_upload_from_before_its_contents_were_kept_is_left_to_the_build(datab
 
 
 @pytest.mark.parametrize(
-    ("train", "names", "classes", "unknown"),
+    ("train", "names", "classes", "nameless"),
     [
         (b"a.png 10\nb.png 9\n", None, ["9", "10"], {}),
         (b"a.png dog\nb.png cat\n", None, ["cat", "dog"], {}),
@@ -89,10 +90,28 @@ def test_an_upload_from_before_its_contents_were_kept_is_left_to_the_build(datab
     ],
 )
 def test_classes_of_lists_are_those_of_the_build(
-    train: bytes, names: bytes | list[str] | None, classes: list[str], unknown: dict[str, dict[str, int]]
+    train: bytes, names: bytes | list[str] | None, classes: list[str], nameless: dict[str, dict[str, int]]
 ) -> None:
     found = count_lists({"train": train}, names)
-    assert (found.classes, found.unknown) == (classes, unknown)
+    assert (found.classes, found.nameless, found.unknown) == (classes, nameless, {})
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "names", "by_split", "unknown"),
+    [
+        (b"a.png 0\nb.png 1\n", b"c.png 1\nd.png 2\n", b"cat\ndog\ncow",
+         [{"cat": 1, "dog": 1}, {"dog": 1}], {"cow": 1}),
+        (b"a.png cat\nb.png dog\n", b"c.png dog\nd.png cow\n", None, [{"cat": 1, "dog": 1}, {"dog": 1}], {"cow": 1}),
+        (b"a.png 0\nb.png 1\n", b"c.png dog\n", b"cat\ndog\n", [{"cat": 1, "dog": 1}, {"dog": 1}], None),
+        (b"a.png 0\nb.png 1\n", b"c.png 1\nd.png 2\n", None, [{"0": 1, "1": 1}, {"1": 1}], {"2": 1}),
+    ],
+)  # fmt: skip
+def test_training_decides_which_classes_a_list_for_validation_may_name(
+    train: bytes, val: bytes, names: bytes | None, by_split: list[dict[str, int]], unknown: dict[str, int] | None
+) -> None:
+    found = count_lists({"train": train, "val": val}, names)
+    assert found.by_split == dict(zip(("train", "val"), by_split, strict=True))
+    assert found.unknown == ({"val": unknown} if unknown else {})
 
 
 def test_a_row_keeps_what_a_dataset_is_made_of() -> None:

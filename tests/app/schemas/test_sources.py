@@ -53,7 +53,15 @@ def test_paths_are_those_that_the_upload_shows() -> None:
         ({"more": [{"upload_id": 2}] * 21}, ("more",), "20"),
         ({"val": {"path": "x"}}, ("val", "path"), ""),
         ({"lists": LISTS, "databases": {"train": "x"}}, ("databases",), "leave out lists"),
-        ({"lists": LISTS, "more": [{"upload_id": 2}], "val": {"within": "x"}}, ("lists",), "leave out more, val"),
+        ({"lists": LISTS, "more": [{"upload_id": 2}], "val": {"within": "x"}}, ("lists",), "leave out more."),
+        ({"databases": {"train": "."}, "within": "x", "more": [{"upload_id": 2}]}, ("databases",), "within, more."),
+        ({"lists": {"train": "a"}, "val": {"upload_id": 2}}, ("lists",), "expected lists.val as well"),
+        ({"databases": {"train": "."}, "test": {"upload_id": 2}}, ("databases",), "expected databases.test as well"),
+        (
+            {"databases": {"train": ".", "val": "."}, "val": {"upload_id": 2, "within": "x"}},
+            ("databases",),
+            "is named by databases.val: leave out val.within",
+        ),
         ({"lists": {"train": {"path": "a.txt", "text": "b"}}}, ("lists", "train"), "or its text"),
         ({"lists": {"train": {"text": "\n"}}}, ("lists", "train"), "found nothing"),
         (
