@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.topology import caffe_pb2
 from worker.datasets.spec import Encoding
 
 try:
@@ -28,6 +27,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _NO_FILTER, _SUB = 0, 1
 _BATCH_BYTES = 256 * 1024
+_BYTES = [bytes((value,)) for value in range(0x80)]
 
 
 def encode_all(pictures: list[NDArray[np.uint8]], encoding: Encoding, jpeg_quality: int) -> Iterator[bytes]:
@@ -87,12 +87,22 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def datum(data: bytes, encoding: Encoding, shape: tuple[int, ...], label: int) -> bytes:
-    """A serialized Datum. `shape` is (H, W) or (H, W, C)."""
-    return caffe_pb2.Datum(
-        channels=shape[2] if len(shape) == 3 else 1,
-        height=shape[0],
-        width=shape[1],
-        data=data,
-        label=label,
-        encoded=encoding != "raw",
-    ).SerializeToString()
+    """A serialized Datum (`app/topology/caffe.proto`). `shape` is (H, W) or (H, W, C).
+
+    Written here because importing protobuf takes a seventh of the time in which a process starts.
+    """
+    channels = shape[2] if len(shape) == 3 else 1
+    start = b"".join((b"\x08", _varint(channels), b"\x10", _varint(shape[0]), b"\x18", _varint(shape[1])))
+    encoded = b"\x38\x00" if encoding == "raw" else b"\x38\x01"
+    return b"".join((start, b"\x22", _varint(len(data)), data, b"\x28", _varint(label), encoded))
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, lowest first, the highest bit set in all but the last; `value` is not negative."""
+    if value < 0x80:
+        return _BYTES[value]
+    parts = []
+    while value >= 0x80:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*parts, value))

@@ -8,14 +8,18 @@ from typing import Any
 
 import lmdb
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from app.archives.entries import DamagedEntry
-from app.topology import caffe_pb2
 
 
 def read_value(lmdb_dir: Path, key: bytes) -> bytes:
     """The picture under `key` as an image file; raw pixels as PPM or PGM. Raises DamagedEntry."""
+    from google.protobuf.message import (
+        DecodeError,
+    )  # most builds read no LMDB, and their processes start faster without
+
+    from app.topology import caffe_pb2
+
     with open_source(lmdb_dir).begin() as transaction:
         value = transaction.get(key)
     try:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.topology import caffe_pb2
 from tests.worker.datasets.pictures import gradient, noise
 from tests.worker.datasets.protobuf import fields
 from worker.datasets import encode as encoding
 from worker.datasets.encode import datum, encode_all, encode_pngs
+from worker.datasets.spec import Encoding
 
+ROOT = Path(__file__).resolve().parents[3]
 PICTURES: dict[str, NDArray[np.uint8]] = {
     "colour noise": noise(1, 61, 47),
     "grey noise": noise(1, 61, 47, channels=1),
@@ -24,6 +31,9 @@ PICTURES: dict[str, NDArray[np.uint8]] = {
     "flat": np.full((40, 40, 3), 7, np.uint8),
     "not contiguous": noise(4, 60, 60)[::2, ::3],
 }
+
+
+ENCODED: list[tuple[bytes, Encoding]] = [(b"", "png"), (bytes(127), "jpeg"), (bytes(70_000), "raw")]
 
 
 def decoded(data: bytes, like: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -73,3 +83,19 @@ def test_raw_is_channels_first_in_bgr(name: str) -> None:
     assert (message[1], message[2], message[3], message[5]) == ([channels], [47], [61], [300])
     pixels = np.frombuffer(bytes(message[4][0]), np.uint8).reshape(channels, 47, 61)
     assert np.array_equal(pixels[0], picture if channels == 1 else picture[:, :, 2])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (127, 128, 3), (8192, 300, 3), (28, 28)])
+@pytest.mark.parametrize("label", [0, 1, 127, 128, 16_383, 16_384, 2_000_000])
+def test_a_datum_is_the_bytes_that_protobuf_writes(shape: tuple[int, ...], label: int) -> None:
+    for data, name in ENCODED:
+        expected = caffe_pb2.Datum(
+            channels=3 if len(shape) == 3 else 1, height=shape[0], width=shape[1], data=data, label=label
+        )
+        expected.encoded = name != "raw"
+        assert datum(data, name, shape, label) == expected.SerializeToString()
+
+
+def test_a_process_for_pictures_starts_without_protobuf() -> None:
+    script = "import sys, worker.datasets.encoding_job; print('google.protobuf' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT).stdout == "False\n"
