@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from app.imaging.jpeg import decode_jpeg
+from app.imaging.jpeg import Content, decode_jpeg, image_of
 from app.imaging.small_files import decode_plain
 from app.preprocessing import Channels, Preprocessing, ResizeMode
 
@@ -39,12 +39,16 @@ class ImageError(Exception):
 class Decoded(NamedTuple):
     """A picture as it lies in the file: `orientation` (EXIF, 1–8) says how it must be turned."""
 
-    image: Image.Image  # mode L or RGB, a large JPEG already made smaller
+    content: Content  # a large JPEG already made smaller
     orientation: int
     original_size: tuple[int, int]  # width, height as stored in the file
     note: str | None  # what was done to it that its owner should know
     is_bare: bool  # the file holds exactly these pixels and nothing else
-    pixels: NDArray[np.uint8] | None = None  # those of the image, where they are at hand
+
+    @property
+    def image(self) -> Image.Image:
+        """Mode L or RGB."""
+        return image_of(self.content)
 
 
 _MODES = {Channels.GRAY: "L", Channels.COLOR: "RGB"}
@@ -65,10 +69,9 @@ def decode(data: bytes, preprocessing: Preprocessing, limits: Limits = Limits())
     try:
         plain = decode_plain(data)
         if plain is not None:
-            is_bare = plain.is_bare and plain.image.mode == _MODES[preprocessing.channels]
-            image = _to_channels(plain.image, preprocessing.channels)
-            pixels = plain.pixels if image is plain.image else None
-            return Decoded(image, 1, plain.image.size, None, is_bare, pixels)
+            if plain.mode == _MODES[preprocessing.channels]:
+                return Decoded(plain.content, 1, plain.size, None, plain.is_bare)
+            return Decoded(_to_channels(plain.image, preprocessing.channels), 1, plain.size, None, False)
         image = _open(data)
         original_size = image.size
         _refuse_flood(image, limits.jpeg_pixels if image.format in _JPEG else limits.pixels)

@@ -17,6 +17,17 @@ except ImportError:  # no wheel for this machine
 
 _COLOR_SPACES = {"L": "GRAY", "RGB": "RGB"}
 
+Content = Image.Image | NDArray[np.uint8]  # a picture in mode L or RGB: whichever its decoder gave
+
+
+def image_of(content: Content) -> Image.Image:
+    return content if isinstance(content, Image.Image) else Image.fromarray(content)
+
+
+def pixels_of(content: Content) -> NDArray[np.uint8]:
+    """(H, W) or (H, W, 3) uint8."""
+    return np.asarray(content)
+
 
 def decode_jpeg(data: bytes, mode: str, size: tuple[int, int]) -> Image.Image | None:
     """The picture in mode L or RGB at `size`: its own, or one that `Image.draft` chose; None when Pillow must do it."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.imaging.decode import FAILURES, Decoded, ImageError, decode, refusal
+from app.imaging.jpeg import Content, image_of, pixels_of
 from app.imaging.resize import ResizeError, resize
 from app.preprocessing import Preprocessing, ResizeMode
 
@@ -21,11 +22,20 @@ __all__ = ["ImageError", "Picture", "fit", "load_image", "load_picture", "pixels
 
 
 class Picture(NamedTuple):
-    image: Image.Image  # mode L or RGB, of the wanted size
+    content: Content  # of the wanted size
     original_size: tuple[int, int]  # width, height as stored in the file
     note: str | None  # what was done to it that its owner should know
     is_source: bool  # the file holds exactly this picture and nothing else, so it may be stored as it is
-    pixels: NDArray[np.uint8] | None = None  # those of the image, where they are at hand
+
+    @property
+    def image(self) -> Image.Image:
+        """Mode L or RGB."""
+        return image_of(self.content)
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(H, W) or (H, W, 3) uint8."""
+        return pixels_of(self.content)
 
 
 def load_image(source: bytes | Path | BinaryIO, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -43,10 +53,9 @@ def pixels_bgr(image: Image.Image) -> NDArray[np.uint8]:
 def load_picture(data: bytes, preprocessing: Preprocessing) -> Picture:
     """The picture in mode L or RGB and of exactly the size of `preprocessing`; raises ImageError."""
     decoded = decode(data, preprocessing)
-    image = fit(decoded, preprocessing)
-    is_source = decoded.is_bare and decoded.image.size == image.size
-    pixels = decoded.pixels if image is decoded.image else None
-    return Picture(image, decoded.original_size, decoded.note, is_source, pixels)
+    if decoded.is_bare and decoded.original_size == (preprocessing.width, preprocessing.height):
+        return Picture(decoded.content, decoded.original_size, None, True)
+    return Picture(fit(decoded, preprocessing), decoded.original_size, decoded.note, False)
 
 
 def fit(decoded: Decoded, preprocessing: Preprocessing) -> Image.Image:

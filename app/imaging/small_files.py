@@ -12,11 +12,9 @@ import struct
 import zlib
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from app.imaging.jpeg import jpeg_pixels
+from app.imaging.jpeg import Content, image_of, jpeg_pixels
 
 MAX_BYTES = 32 * 1024  # beyond this, opening is a small part of decoding
 _MAX_PIXELS = 1_000_000
@@ -32,9 +30,14 @@ _JPEG_MODES = {1: "L", 3: "RGB"}
 
 
 class Plain(NamedTuple):
-    image: Image.Image  # mode L or RGB
+    content: Content
+    mode: str  # L or RGB
+    size: tuple[int, int]  # width, height
     is_bare: bool  # nothing but the picture is in the file
-    pixels: NDArray[np.uint8] | None = None  # those of the image, where they are at hand
+
+    @property
+    def image(self) -> Image.Image:
+        return image_of(self.content)
 
 
 def decode_plain(data: bytes) -> Plain | None:
@@ -73,7 +76,8 @@ def _decode_png(data: bytes) -> Plain | None:
             return None
         at += 12 + length
     pixels = packed[0] if len(packed) == 1 else b"".join(packed)
-    return Plain(Image.frombytes(mode, (width, height), pixels, "zip", mode, False), is_bare)
+    size = width, height
+    return Plain(Image.frombytes(mode, size, pixels, "zip", mode, False), mode, size, is_bare)
 
 
 def _decode_jpeg(data: bytes) -> Plain | None:
@@ -97,7 +101,8 @@ def _decode_jpeg(data: bytes) -> Plain | None:
     mode = _JPEG_MODES.get(components)
     if mode is None or depth != 8 or not 0 < width * height <= _MAX_PIXELS:
         return None
-    pixels = jpeg_pixels(data, mode, (width, height))
-    if pixels is not None:
-        return Plain(Image.fromarray(pixels), is_bare, pixels)
-    return Plain(Image.frombytes(mode, (width, height), data, "jpeg", mode, ""), is_bare)
+    size = width, height
+    content: Content | None = jpeg_pixels(data, mode, size)
+    if content is None:
+        content = Image.frombytes(mode, size, data, "jpeg", mode, "")
+    return Plain(content, mode, size, is_bare)

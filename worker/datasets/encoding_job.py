@@ -84,8 +84,8 @@ class EncodingJob:
                 done.skipped.append((index, f"cannot be read ({error.strerror})"))
                 continue
             if copy:
-                picture = picture._replace(image=self._altered(picture.image, seed), is_source=False, pixels=None)
-            pixels = np.asarray(picture.image) if picture.pixels is None else picture.pixels
+                picture = picture._replace(content=self._altered(picture.image, seed), is_source=False)
+            pixels = picture.pixels
             stored.append(self._as_it_is(source, picture))
             done.index.append(index)
             done.digests.append(hashlib.sha256(pixels.data).digest())
@@ -133,7 +133,8 @@ class EncodingJob:
 
     def _as_it_is(self, source: bytes, picture: Picture) -> bytes | None:
         """The source file when it is what would be stored anyway: nothing is lost by encoding again, nor time."""
-        raw_bytes = picture.image.width * picture.image.height * self.preprocessing.channels.number
+        wanted = self.preprocessing
+        raw_bytes = wanted.width * wanted.height * wanted.channels.number
         if not picture.is_source or len(source) > 1.1 * raw_bytes + 300:
             return None
         return source if source.startswith(_STARTS.get(self.encoding, b"none")) else None
