@@ -58,9 +58,9 @@ def test_real_thumbnails_have_the_pixels_of_pillow() -> None:
 def test_pixels_that_are_at_hand_are_those_of_the_picture(channels: Channels, side: int) -> None:
     for picture in (gradient(32, 32), gradient(32, 32).convert("L")):
         found = load_picture(file_of(picture, "JPEG"), Preprocessing(channels, side, side))
-        assert (found.pixels is not None) == (side == 32 and picture.mode == found.image.mode)
-        if found.pixels is not None:
-            assert np.array_equal(found.pixels, np.asarray(found.image))
+        assert isinstance(found.content, np.ndarray) == (side == 32 and picture.mode == found.image.mode)
+        assert found.image.mode == ("L" if channels is Channels.GRAY else "RGB")
+        assert np.array_equal(found.pixels, np.asarray(found.image))
 
 
 def test_what_is_damaged_is_left_to_pillow_which_says_why() -> None:
