@@ -3,7 +3,8 @@
 One figure per panel; the panels of a page share their epoch axis. Colours are tokens ("var(--series-1)") that the
 browser resolves in the page's theme. A trace's `meta` is the name of its metric and its `customdata` the iterations,
 so that points which arrive later find their place (`static/js/behaviors/chart.js`). A figure of shares has a `frame`:
-the browser fits its y axis to what the curves have come to, "every" one or the "best" (`static/js/lib/frame.js`).
+the browser fits its y axis to what the curves have come to, "every" one or the "best" (`static/js/lib/frame.js`), and
+so has one of "losses" of several models, so that one that diverged does not flatten the others.
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ class Curves:
         return self.points[name][-1] if self.points.get(name) else None
 
     def best_accuracy(self) -> Point | None:
-        """The highest validation accuracy, the first of equals."""
-        known = [point for point in self.points.get("val/accuracy", ()) if math.isfinite(point.value)]
+        """The highest validation accuracy of what was trained, the first of equals."""
+        found = self.points.get("val/accuracy", ())
+        known = [point for point in found if math.isfinite(point.value) and point.iteration > 0]
         return max(known, key=lambda point: (point.value, -point.iteration), default=None)
 
     def is_accuracy(self, name: str) -> bool:
@@ -104,7 +106,10 @@ def comparison_figures(models: Sequence[CurvesOfModel], uirevision: str, epochs:
         return found
 
     return {
-        "loss": _figure(lines("train/loss", "val/loss"), uirevision, epochs, rangemode="tozero"),
+        "loss": {
+            **_figure(lines("train/loss", "val/loss"), uirevision, epochs, rangemode="tozero"),
+            "frame": "losses",
+        },
         "accuracy": {**_figure(lines("val/accuracy"), uirevision, epochs, tickformat=".2~%"), "frame": "best"},
     }
 

@@ -66,9 +66,10 @@ def summary(curves: Curves) -> str:
         if last is not None:
             parts.append(f"{words} {last.value:.4g} at epoch {last.epoch:.4g}")
     best, last = curves.best_accuracy(), curves.last("val/accuracy")
-    if best is not None and last is not None:
-        parts.append(f"validation accuracy {last.value:.2%} at epoch {last.epoch:.4g}")
-        parts.append(f"best {best.value:.2%} at epoch {best.epoch:.4g}")
+    if last is not None:
+        parts.append(f"validation accuracy {100 * last.value:.2f} % at epoch {last.epoch:.4g}")
+    if best is not None:
+        parts.append(f"best {100 * best.value:.2f} % at epoch {best.epoch:.4g}")
     text = "; ".join(parts)
     return text[:1].upper() + text[1:] + "." if text else ""
 

@@ -21,6 +21,7 @@ class Result:
     model: Model
     best_val: float | None  # of all validations so far
     last_loss: float | None
+    label: str  # what tells it from the others
 
     @property
     def accuracy(self) -> float | None:
@@ -66,8 +67,9 @@ def results(session: Session, sweep: Sweep) -> list[Result]:
     found = curves.summaries(session, sweep.models)
     rows = []
     for model in sweep.models:
+        label = curves.short_name(model, sweep)
         best, loss = found[model.id].best_accuracy(), found[model.id].last("val/loss")
-        rows.append(Result(model, best.value if best else None, loss.value if loss else None))
+        rows.append(Result(model, best.value if best else None, loss.value if loss else None, label))
     return rows
 
 
@@ -77,7 +79,7 @@ def summary(rows: Sequence[Result]) -> str:
     if not known:
         return "No model has been validated yet."
     best = max(known, key=lambda row: row.accuracy or 0.0)
-    return f"Best validation accuracy {best.accuracy:.2%}: {best.model.name}."
+    return f"Best validation accuracy {100 * (best.accuracy or 0):.2f} %: {best.label}."
 
 
 def heat_map(rows: Sequence[Result]) -> HeatMap | None:

@@ -100,6 +100,10 @@ def test_the_best_accuracy_is_the_first_of_equals() -> None:
     assert best.iteration == 1
 
 
+def test_what_was_validated_before_the_training_is_no_best() -> None:
+    assert Curves.of(line("val/accuracy", [0.1])).best_accuracy() is None
+
+
 def test_a_short_line_is_left_as_it_is() -> None:
     points = line("train/loss", [3.0, 2.0, 1.0])
     assert decimate(points) == points
@@ -151,7 +155,8 @@ def test_the_axis_of_accuracies_follows_all_curves_of_a_model_and_the_best_of_a_
     figures = training_figures(trained(), [], "model-1", epochs=5)
     assert {name: figure.get("frame") for name, figure in figures.items()} == {
         "loss": None, "accuracy": "every", "learning_rate": None}  # fmt: skip
-    assert comparison_figures([CurvesOfModel("one", trained())], "sweep-1", 5)["accuracy"]["frame"] == "best"
+    compared = comparison_figures([CurvesOfModel("one", trained())], "sweep-1", 5)
+    assert {name: figure["frame"] for name, figure in compared.items()} == {"loss": "losses", "accuracy": "best"}
 
 
 def test_a_schedule_has_a_line_for_every_rate() -> None:

@@ -158,3 +158,39 @@ def test_a_curve_that_is_hidden_does_not_count(site: Site) -> None:
     page.locator(".legendtoggle").nth(1).click()
     page.wait_for_function(f"() => {PLOT}.layout.yaxis.range[0] > 0.9")
     assert page.evaluate(f"{PLOT}.data[1].visible") == "legendonly"
+
+
+def test_a_loss_that_diverged_does_not_flatten_the_others_of_a_sweep(site: Site) -> None:
+    curves = [
+        series([2.3, 0.5, 0.3], "rate 0.1"),
+        series([2.4, 0.9, 0.6], "rate 0.01"),
+        series([2.3, 40, 5e6], "rate 9"),
+    ]
+    page = opened(site, *curves, kind="losses")
+    assert 2.4 < y_range(page)[1] < 3
+    assert y_range(page)[0] == 0
+    page.wait_for_function("() => document.querySelector('[data-frame-note]').textContent === 'Above: rate 9'")
+
+
+def test_losses_of_one_size_are_all_shown(site: Site) -> None:
+    page = opened(site, series([2.3, 0.5]), series([4.0, 3.9]), kind="losses")
+    assert 4 < y_range(page)[1] < 5
+
+
+def test_a_double_click_shows_all_losses_where_there_is_no_box_for_it(site: Site) -> None:
+    figure = {"data": [series([1.0, 0.5]), series([1.0, 900.0])], "layout": {}, "frame": "losses"}
+    Server(site, [], {"accuracy": figure})
+    page = site.open(PAGE.replace('<label><input type="checkbox" data-whole="accuracy"> all</label>', ""))
+    page.wait_for_selector("[data-figure=accuracy] .main-svg")
+    assert y_range(page)[1] < 2
+    double_click(page)
+    page.wait_for_function(f"() => {PLOT}.layout.yaxis.range[1] >= 900")
+
+
+def test_losses_on_a_logarithmic_axis_are_all_shown(site: Site) -> None:
+    figure = {"data": [series([1.0, 0.5]), series([1.0, 900.0])], "layout": {}, "frame": "losses"}
+    Server(site, [], {"accuracy": figure})
+    page = site.open(PAGE.replace("data-whole", "data-log"))
+    page.wait_for_selector("[data-figure=accuracy] .main-svg")
+    page.get_by_label("all").check()
+    page.wait_for_function(f"() => {PLOT}.layout.yaxis.type === 'log' && {PLOT}.layout.yaxis.range[1] >= 2.9")

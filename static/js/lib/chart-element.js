@@ -14,7 +14,8 @@ export function choices(element, name) {
     log: box("log")?.checked ?? false,
     whole: box("whole")?.checked ?? false,
     onWhole(on) {
-      if (box("whole") && box("whole").checked !== on) box("whole").click();
+      if (box("whole")?.checked === !on) box("whole").click();
+      return box("whole") !== null;
     },
   };
 }

@@ -24,6 +24,26 @@ export function frameOf(series, { best = false, before = null } = {}) {
   return padded(rounded(low, before ? high + HEADROOM * span : high));
 }
 
+/* The same for losses, from 0: what the better half of the curves (by where they end) reached, and beyond it those that
+   take no more than three times its room, so that one that diverged does not flatten the others. Null without points. */
+export function lossFrame(series, { before = null } = {}) {
+  const known = series.map(({ y }) => y.filter(Number.isFinite)).filter((values) => values.length > 0);
+  if (known.length === 0) return null;
+  const sorted = known.map((values) => ({ top: highest(values), last: values.at(-1) })).sort((a, b) => a.last - b.last);
+  const half = Math.ceil(sorted.length / 2);
+  let high = highest(sorted.slice(0, half).map((one) => one.top));
+  for (const next of sorted.slice(half)) if (next.top <= 3 * high) high = Math.max(high, next.top);
+  high = high > 0 ? high * (1 + PAD) : 1;
+  return before && high <= before[1] && before[1] <= LOOSE * high ? before : [0, high];
+}
+
+/* The names of the series that end above a frame. */
+export function aboveFrame(series, [, high]) {
+  return [...new Set(series.filter(({ y }) => y.findLast(Number.isFinite) > high).map((one) => one.name))];
+}
+
+const highest = (values) => values.reduce((most, value) => Math.max(most, value), -Infinity);
+
 export const wholeFrame = () => padded(ALL);
 
 /* The names of the series that lie below a frame with all that they have come to. */

@@ -1,9 +1,9 @@
 /* One panel of a chart: holds its figure, draws it with Plotly in the page's colours, grows by points.
-   A figure with `frame` ("every" or "best") shows shares: its y axis follows what the curves have come to (frame.js)
-   unless a person zooms, and a double click that finds no zoom shows 0 to 1. */
+   The y axis of a figure with `frame` ("every" or "best" of shares, or "losses") follows what the curves have come to
+   (frame.js) unless a person zooms; a double click that finds no zoom shows all of it. */
 
 import { withColors } from "./colors.js";
-import { belowFrame, frameOf, wholeFrame } from "./frame.js";
+import { aboveFrame, belowFrame, frameOf, lossFrame, wholeFrame } from "./frame.js";
 import { loadPlotly } from "./plotly.js";
 import { dropAfter, putPoint } from "./series.js";
 
@@ -48,24 +48,28 @@ export function panel(plot, { log = false, whole = false, onWhole } = {}) {
     const Plotly = await loadPlotly();
     if (!plot.isConnected) return;
     const layout = layoutOf(figure.layout, log);
-    if (figure.frame) layout.yaxis = { ...layout.yaxis, range: nextRange(), autorange: false };
+    const range = figure.frame ? nextRange() : null;
+    if (range) layout.yaxis = { ...layout.yaxis, range: [...range], autorange: false };
+    else if (figure.frame) layout.yaxis = { ...layout.yaxis, autorange: true };
     await Plotly.react(plot, withColors(figure.data), layout, figure.frame ? FRAMED_CONFIG : CONFIG);
     if (figure.frame) watch();
   }
 
   function nextRange() {
     const shown = figure.data.filter((_, place) => plot.data?.[place]?.visible !== "legendonly");
-    frame = whole ? wholeFrame() : frameOf(shown, { best: figure.frame === "best", before: frame });
+    if (figure.frame === "losses") frame = whole || log ? null : lossFrame(shown, { before: frame });
+    else frame = whole ? wholeFrame() : frameOf(shown, { best: figure.frame === "best", before: frame });
     const range = zoomed ?? frame;
-    note(belowFrame(shown, range));
+    if (figure.frame === "losses") note("Above", range && !log ? aboveFrame(shown, range) : []);
+    else note("Below", belowFrame(shown, range));
     return range;
   }
 
-  function note(names) {
+  function note(where, names) {
     const place = plot.closest(".chart-panel")?.querySelector("[data-frame-note]");
     if (!place) return;
     const more = names.length > 2 ? ` and ${names.length - 2} more` : "";
-    place.textContent = names.length ? `Below: ${names.slice(0, 2).join("; ")}${more}` : "";
+    place.textContent = names.length ? `${where}: ${names.slice(0, 2).join("; ")}${more}` : "";
   }
 
   function watch() {
@@ -77,7 +81,7 @@ export function panel(plot, { log = false, whole = false, onWhole } = {}) {
     plot.on("plotly_restyle", later); // a curve was hidden or shown
     plot.on("plotly_doubleclick", () => {
       if (zoomed || isZoomedAlong()) reset();
-      else onWhole?.(!whole);
+      else if (!onWhole?.(!whole)) setWhole(!whole);
     });
   }
 
@@ -85,6 +89,12 @@ export function panel(plot, { log = false, whole = false, onWhole } = {}) {
     const [from, to] = figure.layout.xaxis?.range ?? [];
     const range = plot.layout.xaxis.range;
     return from !== undefined && (range[0] !== from || range[1] !== to);
+  }
+
+  function setWhole(on) {
+    whole = on;
+    frame = zoomed = null;
+    draw();
   }
 
   async function reset() {
@@ -120,13 +130,10 @@ export function panel(plot, { log = false, whole = false, onWhole } = {}) {
     },
     setLog(on) {
       log = on;
-      draw();
-    },
-    setWhole(on) {
-      whole = on;
       frame = zoomed = null;
       draw();
     },
+    setWhole,
     remove() {
       clearTimeout(timer);
       window.Plotly?.purge(plot);

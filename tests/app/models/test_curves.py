@@ -53,8 +53,8 @@ def test_the_summary_says_where_the_curves_are(database: Database) -> None:
     model = factories.model(database)
     report(database, model, train_loss=[2.0, 0.25], val_loss=[1.5, 0.5, 0.75], val_accuracy=[0.1, 0.95, 0.9])
     expected = (
-        "Training loss 0.25 at epoch 1; validation loss 0.75 at epoch 2; validation accuracy 90.00% at epoch 2; "
-        "best 95.00% at epoch 1."
+        "Training loss 0.25 at epoch 1; validation loss 0.75 at epoch 2; validation accuracy 90.00 % at epoch 2; "
+        "best 95.00 % at epoch 1."
     )
     with database.read() as session:
         assert curves.summary_of(session, model) == expected

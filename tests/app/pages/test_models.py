@@ -134,7 +134,7 @@ def test_a_done_model_shows_its_accuracies_and_snapshots(client: Browser, databa
     factories.snapshot(database, model, epoch=15, metrics={"val/loss": 0.031, "val/accuracy": 0.9907})
     factories.metric(database, model, "val/accuracy", 0.9907, epoch=15)
     page = client.get(f"/models/{model.id}").text
-    for words in ("100.00 %", "99.07 %", "98.55 %", "15/15", "0.0310", "best on validation", "99.07% at epoch 15"):
+    for words in ("100.00 %", "99.07 %", "98.55 %", "15/15", "0.0310", "best on validation", "99.07 % at epoch 15"):
         assert words in text_of(page)
     assert f'href="/models/{model.id}/download?snapshot=last"' in page
     for rest in ("", "&amp;format=caffe", "&amp;format=onnx", "&amp;format=pytorch"):
