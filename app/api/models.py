@@ -10,10 +10,10 @@ from fastapi.responses import StreamingResponse
 
 from app import live
 from app.db import Database, Metric, Snapshot, Status
+from app.download_forms import Form
 from app.live_reading import point_dict
 from app.models import download as downloads
 from app.models import models
-from app.models.download import Form
 from app.models.launch import InvalidModel, launch
 from app.models.models import Filter, ModelBusy
 from app.schemas.models import (

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from app.db import Database, PretrainedNet
+from app.download_forms import Form
 from app.errors import messages_by_field
 from app.pretrained import download as pretrained_download
 from app.pretrained import pretrained
@@ -121,9 +122,17 @@ def delete(database: DatabaseDep, storage: StorageDep, user: CurrentUser, pretra
 
 
 @router.get("/{pretrained_id}/download", response_class=StreamingResponse, responses=refuses(404, 409))
-def download(session: ReadSession, storage: StorageDep, pretrained_id: int) -> StreamingResponse:
-    """A zip with weights.safetensors, net.prototxt, labels.txt, the mean image and info.json."""
-    return pretrained_download.response(storage, pretrained.get_pretrained(session, pretrained_id))
+def download(
+    session: ReadSession,
+    storage: StorageDep,
+    pretrained_id: int,
+    form: Annotated[Form, Query(alias="format", description="zip: everything; or what one program needs")] = Form.ZIP,
+) -> StreamingResponse:
+    """A zip with the weights and everything needed to use them elsewhere, as of a model.
+
+    409 where the net cannot be written in the form that is asked for; the message names the layer and the reason.
+    """
+    return pretrained_download.response(storage, pretrained.get_pretrained(session, pretrained_id), form)
 
 
 def _detail(database: Database, pretrained_id: int) -> PretrainedDetail:

@@ -13,7 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from app.datasets.lmdb_reader import media_type, open_split
 from app.db import Dataset
-from app.models.download import attachment
+from app.download_forms import attachment
 from app.storage import Storage
 from app.web import ApiError
 from app.zip_stream import ZipStream

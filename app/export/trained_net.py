@@ -101,7 +101,7 @@ def _weights_of(info: LayerInfo, stored: Mapping[str, Stored]) -> dict[str, Stor
     found = {}
     for name, shape in info.weights.items():
         if name not in stored:
-            raise layer_error(info.layer, f"the snapshot has no weights {name}")
+            raise layer_error(info.layer, f"there are no weights {name}")
         if stored[name].shape != shape:
             raise layer_error(
                 info.layer, f"expected {as_text(shape)} in {name}, found {as_text(stored[name].shape)} in the snapshot"

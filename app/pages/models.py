@@ -11,12 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db import Dataset, Model, Noun, Snapshot, Status, Subject
+from app.download_forms import Form, attachment
 from app.errors import messages_by_field, refusal
 from app.forms import Typed
 from app.models import curves, models
 from app.models import download as downloads
 from app.models import facts as model_facts
-from app.models.download import Form
 from app.models.models import Filter, ModelBusy, row_id
 from app.pages import model_wizard
 from app.predictions import predictions
@@ -116,7 +116,7 @@ def chart(session: ReadSession, model_id: int) -> JSONResponse:
 @router.get("/models/{model_id:int}/metrics.csv")
 def metrics_csv(session: ReadSession, database: DatabaseDep, model_id: int) -> StreamingResponse:
     model = models.get_model(session, model_id)
-    headers = {"Content-Disposition": downloads.attachment(f"{model.name}.csv")}
+    headers = {"Content-Disposition": attachment(f"{model.name}.csv")}
     return StreamingResponse(curves.csv_text(database, model.id), media_type="text/csv", headers=headers)
 
 

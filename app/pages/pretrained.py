@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import State
 
 from app.db import Noun, PretrainedNet, Status, Subject, User
+from app.download_forms import Form
 from app.errors import messages_by_field, refusal
 from app.forms import Typed
 from app.models import facts as model_facts
@@ -171,8 +172,13 @@ def filter_picture(session: ReadSession, storage: StorageDep, pretrained_id: int
 
 
 @router.get("/{pretrained_id:int}/download")
-def download(session: ReadSession, storage: StorageDep, pretrained_id: int) -> StreamingResponse:
-    return pretrained_download.response(storage, pretrained.get_pretrained(session, pretrained_id))
+def download(
+    session: ReadSession, storage: StorageDep, pretrained_id: int,
+    form: Annotated[str, Query(alias="format")] = Form.ZIP,
+) -> StreamingResponse:  # fmt: skip
+    if form not in list(Form):
+        raise PageNotFound(f"format: expected {', '.join(Form)}, found “{form[:20]}”")
+    return pretrained_download.response(storage, pretrained.get_pretrained(session, pretrained_id), Form(form))
 
 
 @router.post("/{pretrained_id:int}/edit")

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from sqlalchemy.orm import Session
 
+from app.download_forms import attachment
 from app.models import curves, models, sweeps
-from app.models import download as downloads
 from app.web import CurrentUser, DatabaseDep, ReadSession, redirect, render
 
 router = APIRouter(include_in_schema=False)
@@ -44,7 +44,7 @@ def chart(session: ReadSession, sweep_id: int) -> JSONResponse:
 @router.get("/sweeps/{sweep_id:int}/metrics.csv")
 def metrics_csv(session: ReadSession, database: DatabaseDep, sweep_id: int) -> StreamingResponse:
     sweep = models.get_sweep(session, sweep_id)
-    headers = {"Content-Disposition": downloads.attachment(f"{sweep.name}.csv")}
+    headers = {"Content-Disposition": attachment(f"{sweep.name}.csv")}
     text = curves.csv_of_models(database, {model.id: model.name for model in sweep.models})
     return StreamingResponse(text, media_type="text/csv", headers=headers)
 

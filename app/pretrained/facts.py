@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from app.preprocessing import Channels, MeanMode, Preprocessing
 from app.schemas.pretrained import ChannelOrder, NewPretrained
@@ -29,6 +30,16 @@ class InvalidPretrained(Exception):
         super().__init__("; ".join(self.fields.values()))
 
 
+class Unsaid(StrEnum):
+    """What neither the form nor the prototxt says, so that something is assumed."""
+
+    LABELS = "labels"
+    MEAN = "mean"
+    SCALE = "scale"
+    RESIZE = "resize mode"
+    ORDER = "channel order"
+
+
 @dataclass(frozen=True)
 class Facts:
     prototxt: str  # fitted to the labels
@@ -36,6 +47,7 @@ class Facts:
     labels: list[str]  # one for each output
     preprocessing: Preprocessing
     input_factors: tuple[float, ...]  # of the first layer's weights, per channel in the order of the form
+    unsaid: tuple[Unsaid, ...]
 
 
 def facts_of(form: NewPretrained) -> Facts:
@@ -50,7 +62,9 @@ def facts_of(form: NewPretrained) -> Facts:
     prototxt = fit(form.prototxt, len(form.labels)) if form.labels else form.prototxt
     labels = _labels(form, _outputs(read(prototxt), preprocessing))
     factors = tuple(1 / (one * preprocessing.scale) for one in form.std_values)
-    return Facts(prototxt, (source.name or "net")[:255], labels, preprocessing, factors)
+    return Facts(
+        prototxt, (source.name or "net")[:255], labels, preprocessing, factors, _unsaid(form, source, preprocessing)
+    )
 
 
 def issues_in_words(issues: tuple[Issue, ...]) -> str:
@@ -134,4 +148,21 @@ def _labels(form: NewPretrained, outputs: int) -> list[str]:
     if form.labels and len(form.labels) != outputs:
         message = f"Expected {outputs:,} lines, one for each output of the net, found {len(form.labels):,}."
         raise InvalidPretrained({"labels": message})
-    return form.labels or [f"class {number}" for number in range(outputs)]
+    return form.labels or nameless(outputs)
+
+
+def nameless(outputs: int) -> list[str]:
+    """The labels of a net that came without."""
+    return [f"class {number}" for number in range(outputs)]
+
+
+def _unsaid(form: NewPretrained, source: Source, preprocessing: Preprocessing) -> tuple[Unsaid, ...]:
+    given, settings = form.model_fields_set, data_settings(source, Phase.TEST)
+    found = {
+        Unsaid.LABELS: not form.labels,
+        Unsaid.MEAN: preprocessing.mean is MeanMode.NONE,
+        Unsaid.SCALE: form.scale is None and not form.std_values and settings.scale is None,
+        Unsaid.RESIZE: "resize_mode" not in given,
+        Unsaid.ORDER: "channel_order" not in given and preprocessing.channels is Channels.COLOR,
+    }
+    return tuple(one for one, is_unsaid in found.items() if is_unsaid)

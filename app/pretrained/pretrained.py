@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, defer
 
 from app.db import Database, Job, JobKind, Model, Prediction, PretrainedNet, Snapshot, Status, User
 from app.models.fine_tuning import models_that_wait_for, needed_by
-from app.pretrained.facts import Facts, InvalidPretrained, facts_of
+from app.pretrained.facts import Facts, InvalidPretrained, Unsaid, facts_of
 from app.pretrained.weights_files import WeightsError, WeightsSource, weight_shapes, weights_source
 from app.queue import Queue
 from app.schemas.pretrained import FromSnapshot, MatchBy, NewPretrained, PretrainedChanges
@@ -199,6 +199,7 @@ def create_pretrained(
         prototxt=facts.prototxt, labels=facts.labels, preprocessing=facts.preprocessing.to_dict(),
         origin={"filename": _shown(weights.filename), "channel_order": str(form.channel_order),
                 "match": str(form.match), "input_factors": facts.input_factors, "std_values": form.std_values,
+                "unsaid": [str(one) for one in facts.unsaid if one is not Unsaid.MEAN or "mean" not in received.files],
                 "size_given": form.width is not None or form.height is not None},
     )  # fmt: skip
     return _insert(database, storage, queue, net, weights.path.parent)

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.download_forms import PREDICT
 from app.export.caffemodel import caffemodel
 from app.export.model_source import model_source
 from app.export.onnx_model import onnx_model
 from app.export.trained_net import TrainedNet, trained_net
 from app.imaging.source import preprocess_source
-from app.models.download import PREDICT
 from app.preprocessing import Channels, MeanMode, Preprocessing, ResizeMode
 from app.topology.deploy import deploy_net
 from app.topology.text import read

@@ -20,8 +20,8 @@ from safetensors.numpy import load, save_file
 
 from app.augmentation import Augmentation
 from app.db import Database, Model, Status
+from app.download_forms import MEAN_FILES, attachment
 from app.download_stream import Entry, stream_zip
-from app.models.download import MEAN_FILES, attachment
 from app.storage import Storage
 from app.topology import caffe_pb2
 from app.topology.zoo import zoo_entry
