@@ -1,4 +1,4 @@
-"""The form that launches models: dataset, topology, data transformation, parameters; with what it previews."""
+"""The form that launches models: dataset, topology, data transformation, parameters (previews: `model_previews.py`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -19,7 +19,7 @@ from app.augmentation import Augmentation, Flip
 from app.db import Dataset, FirstBatch, Job, Model, Status
 from app.errors import messages_by_field
 from app.forms import Typed
-from app.models import models, schedules
+from app.models import models
 from app.models.launch import (
     EDITED,
     DatasetFacts,
@@ -27,18 +27,16 @@ from app.models.launch import (
     issues_in_words,
     launch,
     make_plan,
-    problem_with_dataset,
 )
-from app.pages import first_batches, model_start
+from app.pages import first_batches, model_previews, model_start
+from app.pages.model_previews import SOLVER_FIELDS, find_dataset, find_topology, number
 from app.preprocessing import Channels
-from app.schemas.models import MAX_ID, NewModel, SolverFields
-from app.schemas.topologies import MAX_BATCH, InputShape, NewTopology
+from app.schemas.models import MAX_ID, NewModel
+from app.schemas.topologies import MAX_BATCH, NewTopology
 from app.solver.lr_policy import POLICY_DEFAULTS
 from app.solver.spec import LrPolicy, SolverSpec, SolverType
 from app.solver.text import read_solver
-from app.storage import Storage
-from app.topologies import Found, InvalidTopology
-from app.topology.check import check
+from app.topologies import InvalidTopology
 from app.topology.errors import TopologyError
 from app.topology.fit import fit
 from app.topology.zoo import Suited, zoo, zoo_entry
@@ -46,7 +44,6 @@ from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, redirec
 
 router = APIRouter(include_in_schema=False)
 FIELDS = tuple(NewModel.model_fields)
-SOLVER_FIELDS = tuple(SolverFields.model_fields)
 RARE = {"val_batch_size", "test_batch_size", "batch_accumulation", "val_interval", "snapshot_interval",
         "clip_gradients", "momentum2", "rms_decay", "delta", "patience", "seed", "precision"}  # fmt: skip
 RARE_VARIATIONS = {"hue", "saturation", "brightness", "contrast", "noise", "cutout", "quad_rotation"}
@@ -107,38 +104,11 @@ def _with_the_rest(request: Request, sent: dict[str, str], errors: dict[str, str
     return errors
 
 
-@router.post("/models/new/_topology")
-def topology_preview(request: Request, database: DatabaseDep, form: Typed) -> HTMLResponse:
-    """The blobs of the chosen topology on the chosen dataset; drawn anew whenever one of them changes."""
-    with database.read() as session:
-        return render(request, "models/_topology_preview.html", **_preview(session, form))
-
-
-@router.post("/models/new/_start")
-def start_preview(request: Request, database: DatabaseDep, form: Typed) -> HTMLResponse:
-    """Which weights of the chosen start would be loaded."""
-    with database.read() as session:
-        return render(request, "models/_start_preview.html", **_start(session, request.app.state.storage, form))
-
-
-@router.get("/models/new/_schedule")
-def schedule_text(request: Request, session: ReadSession) -> HTMLResponse:
-    """How many models there will be, and where their learning rates begin and end."""
-    return render(request, "models/_schedule.html", **_schedule(session, dict(request.query_params)))
-
-
-@router.get("/models/new/schedule.json")
-def schedule_chart(request: Request, session: ReadSession) -> JSONResponse:
-    lines = _schedule(session, dict(request.query_params))["lines"]
-    figures = {"schedule": schedules.figure(lines, lines[0].spec.epochs)} if lines else {}
-    return JSONResponse({"figures": figures, "last_id": 0})
-
-
 def _wizard(
     request: Request, session: Session, values: dict[str, str], errors: dict[str, str] | None = None,
     status_code: int = 200, solver_remarks: Sequence[str] = (),
 ) -> HTMLResponse:  # fmt: skip
-    chosen = _find_dataset(session, values.get("dataset_id", ""))
+    chosen = find_dataset(session, values.get("dataset_id", ""))
     customs, _ = topologies.custom_topologies(session)
     return render(
         request,
@@ -160,10 +130,10 @@ def _wizard(
         rare_variations={field for field in RARE_VARIATIONS if values.get(field, "") not in OFF},
         first_batch=session.get(FirstBatch, int(values["first_batch"])) if "first_batch" in values else None,
         first_batch_fields=first_batches.FIELDS,
-        **_preview(session, values),
-        **_start(session, request.app.state.storage, values),
+        **model_previews.preview(session, values),
+        **model_previews.start(session, request.app.state.storage, values),
         starts=model_start.offered(session, values.get("start_from", "")),
-        **_schedule(session, values),
+        **model_previews.schedule(session, values),
     )
 
 
@@ -173,7 +143,7 @@ def _edited(session: Session, values: dict[str, str], form: dict[str, str]) -> d
         return values | {"prototxt": ""}
     if "edit" not in form:
         return values
-    found = _find_topology(session, values["topology"])
+    found = find_topology(session, values["topology"])
     return values | {"prototxt": found.prototxt if found else values["prototxt"]}
 
 
@@ -183,8 +153,8 @@ def _save_as(
     """Keeps the edited prototxt as a custom topology, and goes on in the form with that one chosen."""
     name = form.get("topology_name", "")
     with database.read() as session:
-        dataset = _find_dataset(session, values["dataset_id"])
-        original = _find_topology(session, values["topology"])
+        dataset = find_dataset(session, values["dataset_id"])
+        original = find_topology(session, values["topology"])
     shape: dict[str, Any] = {}
     if dataset is not None:
         facts = DatasetFacts.of(dataset)
@@ -219,10 +189,10 @@ def _preview_batch(request: Request, database: DatabaseDep, user: CurrentUser, v
 def _fill(request: Request, database: DatabaseDep, values: dict[str, str], text: str) -> Response:
     """The form with the parameters that a pasted solver.prototxt sets; the text stays when it cannot be read."""
     with database.read() as session:
-        dataset = _find_dataset(session, values["dataset_id"])
+        dataset = find_dataset(session, values["dataset_id"])
         train_count = DatasetFacts.of(dataset).train_count if dataset is not None else 0
         try:
-            batch_size = _number(values["batch_size"], MAX_BATCH) or SolverSpec().batch_size
+            batch_size = number(values["batch_size"], MAX_BATCH) or SolverSpec().batch_size
             pasted = read_solver(text, train_count or None, batch_size)
         except TopologyError as error:
             return _wizard(request, session, values | {"solver_text": text},
@@ -241,8 +211,8 @@ def _launched(database: DatabaseDep, sweep_id: int) -> str:
 def _first_values(session: Session, dataset_key: str, topology_key: str) -> dict[str, str]:
     """Defaults that work: the newest dataset, the first topology of the zoo."""
     usable = _usable_datasets(session, None)
-    dataset = _find_dataset(session, dataset_key) or (usable[0] if usable else None)
-    topology = _find_topology(session, topology_key) or topologies.zoo_topologies()[0]
+    dataset = find_dataset(session, dataset_key) or (usable[0] if usable else None)
+    topology = find_topology(session, topology_key) or topologies.zoo_topologies()[0]
     values = _solver_values(SolverSpec()) | {"topology": topology.key, "prototxt": ""}
     values |= _suited(topology.key) | {"crop_size": "", "name": "", "notes": ""}
     values |= _variations(Augmentation(), mirror=False) | model_start.NOTHING
@@ -273,7 +243,7 @@ def _of_model(session: Session, model_id: str) -> dict[str, str]:
 
 def _topology_values(session: Session, model: Model) -> dict[str, str]:
     """The topology that a model was made from, with its text when that is not (any more) the topology's own."""
-    found, text = _find_topology(session, model.topology_name.removesuffix(EDITED)), model.unfrozen_prototxt
+    found, text = find_topology(session, model.topology_name.removesuffix(EDITED)), model.unfrozen_prototxt
     if found is None:
         return {"topology": "", "prototxt": text}
     classes = len(model.dataset.classes)
@@ -301,81 +271,9 @@ def as_typed(value: object) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def _preview(session: Session, values: dict[str, str]) -> dict[str, Any]:
-    """The blobs of the topology on the dataset, as far as crop and batch size are known; no report without both."""
-    dataset = _find_dataset(session, values.get("dataset_id", ""))
-    text = _text(session, values)
-    if dataset is None or problem_with_dataset(dataset) or not text:
-        return {"report": None, "shape": None, "shape_errors": {}}
-    facts = DatasetFacts.of(dataset)
-    own = facts.preprocessing
-    crop = _number(values.get("crop_size", ""), min(own.width, own.height))
-    shape = InputShape(
-        channels=own.channels.number, height=crop or own.height, width=crop or own.width, classes=facts.classes,
-        batch_size=_number(values.get("batch_size", ""), MAX_BATCH) or 1,
-    )  # fmt: skip
-    report = check(text, shape.channels, shape.height, shape.width, shape.classes, shape.batch_size)
-    return {"report": report, "shape": shape, "shape_errors": {}}
-
-
-def _start(session: Session, storage: Storage, values: dict[str, str]) -> dict[str, Any]:
-    dataset = _find_dataset(session, values.get("dataset_id", ""))
-    text = _text(session, values)
-    if dataset is None or problem_with_dataset(dataset) or not text:
-        return {"start": None, "start_problem": ""}
-    return model_start.context(session, storage, values, text, dataset)
-
-
-def _text(session: Session, values: dict[str, str]) -> str:
-    """The prototxt that was typed, else the chosen topology's."""
-    typed = values.get("prototxt", "")
-    if typed.strip():
-        return typed
-    found = _find_topology(session, values.get("topology", ""))
-    return found.prototxt if found else ""
-
-
-def _schedule(session: Session, values: dict[str, str]) -> dict[str, Any]:
-    """What the parameters come to, or the first thing that is wrong with them."""
-    sent = {field: values[field] for field in SOLVER_FIELDS if field in values}
-    try:
-        form = SolverFields.model_validate(sent)
-    except ValidationError as error:
-        field, message = next(iter(messages_by_field(error.errors()).items()))
-        return {"schedule_problem": f"{field.replace('_', ' ')}: {message}", "lines": [], "model_count": ""}
-    count = schedules.count_in_words(form)
-    problems = form.problems()
-    if problems:
-        field, message = next(iter(problems.items()))
-        return {"schedule_problem": f"{field.replace('_', ' ')}: {message}", "lines": [], "model_count": count}
-    dataset = _find_dataset(session, values.get("dataset_id", ""))
-    train_count = DatasetFacts.of(dataset).train_count if dataset and not problem_with_dataset(dataset) else 0
-    lines = schedules.schedules(form, train_count) if train_count else []
-    problem = "" if lines else "Choose a dataset to see the learning rate over its epochs."
-    return {"schedule_problem": problem, "lines": lines, "model_count": count}
-
-
 def _usable_datasets(session: Session, chosen: Dataset | None) -> list[Dataset]:
     """Those that are done or being built, the newest first; and the chosen one, whatever has become of it."""
     statement = select(Dataset).join(Dataset.job).where(or_(Job.status == Status.DONE, Job.status == Status.QUEUED,
                                                             Job.status == Status.RUNNING))  # fmt: skip
     found = list(session.scalars(statement.order_by(Dataset.id.desc()).limit(MOST_DATASETS)))
     return found if chosen is None or chosen in found else [chosen, *found]
-
-
-def _find_dataset(session: Session, dataset_id: str) -> Dataset | None:
-    found = models.row_id(dataset_id)
-    return session.get(Dataset, found) if found is not None else None
-
-
-def _find_topology(session: Session, key: str) -> Found | None:
-    try:
-        return topologies.find_topology(session, key) if key else None
-    except PageNotFound:
-        return None
-
-
-def _number(text: str, most: int) -> int:
-    """The first whole number in what was typed; 0 when there is none that fits."""
-    first = text.replace(",", " ").split()
-    return int(first[0]) if first and first[0].isascii() and first[0].isdigit() and 0 < int(first[0][:9]) <= most else 0

@@ -18,7 +18,7 @@ from app.models import curves, models
 from app.models import download as downloads
 from app.models import facts as model_facts
 from app.models.models import Filter, ModelBusy, row_id
-from app.pages import model_wizard
+from app.pages import model_previews, model_wizard
 from app.predictions import predictions
 from app.schemas.models import ModelChanges
 from app.storage import Storage
@@ -26,6 +26,7 @@ from app.web import CurrentUser, DatabaseDep, PageNotFound, ReadSession, Storage
 
 router = APIRouter(include_in_schema=False)
 router.include_router(model_wizard.router)
+router.include_router(model_previews.router)
 LOG_LINES = 200
 RECENT = 10  # predictions
 MOST_DATASETS = 200

@@ -49,6 +49,13 @@ def test_the_heat_map_compares_rates_and_batch_sizes(client: Browser, sweep: Swe
     assert re.findall(r'data-heat="(\d)"( data-best)?', heat) == [("0", ""), ("9", " data-best")]
 
 
+def test_each_model_is_called_by_what_tells_it_from_the_others(client: Browser, sweep: Sweep) -> None:
+    page = client.get(f"/sweeps/{sweep.id}").text
+    names = re.findall(r'<a class="row-link"[^>]*>([^<]+)</a>', page)
+    assert len(names) == len(set(names)) == 4
+    assert all(re.fullmatch(r"learning rate [\d.]+, batch \d+", name) for name in names), names
+
+
 def test_the_state_alone_ends_when_all_models_have(client: Browser, database: Database, sweep: Sweep) -> None:
     assert "X-Live" not in client.get(f"/sweeps/{sweep.id}/_state").headers
     client.send_form(f"/sweeps/{sweep.id}/stop")
