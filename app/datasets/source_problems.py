@@ -83,7 +83,7 @@ def _without_folders(chosen: Chosen, counted: Counted) -> str:
     loose = 0 if counted.divided else chosen.main.image_count(chosen.made_of.main.within)
     images = "1 image lies" if loose == 1 else f"{loose:,} images lie"
     return (f" {images} in no class folder." if loose else "") + (
-        " If a list says which class each image belongs to, choose lists; otherwise put the images into one folder "
+        " If a list says which class each image belongs to, choose “Lists”; otherwise put the images into one folder "
         "per class."
     )
 
@@ -126,7 +126,7 @@ def _databases_problems(chosen: Chosen) -> dict[str, str]:
     for name, path in chosen.made_of.databases.items():
         found, where = chosen.holdings(name), chosen.made_of.place_of(name).where
         if found != Holdings() and path not in found.databases:
-            known = ", ".join(found.databases) or "none"
+            known = ", ".join(". (its top)" if one == "." else one for one in found.databases) or "none"
             problems[f"databases.{name}"] = f"There is no LMDB (data.mdb) in the folder “{path}”; LMDBs there: {known}."
         elif (where, path) in taken:
             problems[f"databases.{name}"] = "This LMDB is chosen twice; its images would be in two splits."

@@ -143,6 +143,7 @@ def _wizard(
         "datasets/new.html",
         status_code=status_code,
         is_guessed=is_guessed,
+        field_names=source_form.field_names(errors),
         dropped=_dropped(request, session, values.get("cloned", "")),
         preview=_preview(request, session, values, {}),
         resized=dataset_previews.resized_of(request, session, values) if is_drawn else None,

@@ -8,7 +8,7 @@ comes with the form, or `KEPT`: a file that came with an earlier sending, or wit
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ from app.storage import Storage
 Files = Mapping[str, tuple[str, bytes]]
 SAME = "same"
 KEPT = "//kept"
+_CHOOSE_FIRST = {
+    SourceKind.LISTS: "Choose the training list: one that the upload holds, or a file of yours.",
+    SourceKind.DATABASES: "Choose the LMDB of the training images.",
+}
 _CHOOSE = {
     SourceKind.LISTS: "Choose the list of the {0} images, or “With the training images” below.",
     SourceKind.DATABASES: "Choose the LMDB of the {0} images, or “The same as for training”.",
@@ -78,6 +82,8 @@ def sent_sources(values: Mapping[str, str], files: Files, storage: Storage) -> S
     for split in {"val", "test"} & sent.keys() - texts.keys():
         name = PREFIXES[kind] + split
         errors.setdefault(name, _CHOOSE[kind].format("validation" if split == "val" else "test"))
+    if "train" not in texts:
+        errors.setdefault(f"{PREFIXES[kind]}train", _CHOOSE_FIRST[kind])
     return Sent(sent | {kind.value: texts}, errors)
 
 
@@ -134,6 +140,22 @@ def field_of(place: Sequence[str | int], values: Mapping[str, str]) -> str:
     if first == "within":
         return f"{prefix}within"
     return "upload_id" if first == "folder" else first
+
+
+def field_names(fields: Iterable[str]) -> dict[str, str]:
+    """What fields of this step are called on the page."""
+    splits = {"train": "Training", "val": "Validation", "test": "Test"}
+    names = {"upload_id": "Upload or folder", "within": "Only a folder of it", "list_labels": "Names of classes",
+             "list_within": "Folder of training images"}  # fmt: skip
+    for split, word in splits.items():
+        names |= {f"list_{split}": f"{word} list", f"database_{split}": f"{word} LMDB"}
+        for prefix in PREFIXES.values():
+            names |= {
+                f"{prefix}{split}_upload_id": f"{word} images from",
+                f"{prefix}{split}_within": f"Folder of {word.lower()} images",
+            }
+    names |= {name: "And also" for name in fields if _MORE.fullmatch(name)}
+    return names
 
 
 def keep_files(values: Mapping[str, str], files: Files, storage: Storage) -> dict[str, str]:

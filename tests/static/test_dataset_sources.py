@@ -10,10 +10,11 @@ from playwright.sync_api import Page, Route, expect
 from app.db import Database
 from app.storage import Storage
 from tests.app import built
-from tests.app.source_archives import folders_zip, list_of, lists_zip
+from tests.app.source_archives import folders_zip, list_of, lists_zip, lmdb_zip, loose_zip
 from tests.conftest import Browser
 from tests.static.answered import answer_from
 from tests.static.conftest import ORIGIN, Site
+from tests.worker.datasets.test_lmdb_source import caffe_lmdb, packed
 
 
 @pytest.fixture
@@ -58,6 +59,41 @@ def test_lists_are_offered_with_the_upload_that_holds_them(page: Page, site: Sit
     )
     expect(page.locator("#list_train")).to_have_value("")
     expect(page.get_by_role("row", name="cat")).to_contain_text("5 3 1 1")
+    assert site.problems == []
+
+
+def test_the_lmdb_of_another_upload_follows_it(
+    page: Page, site: Site, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    built.upload_of(database, storage, lmdb_zip(tmp_path / "both"), name="both")
+    one = packed(caffe_lmdb(tmp_path / "val", [0, 1], seed=50), tmp_path / "val.zip")
+    built.upload_of(database, storage, one, name="val")
+    page.goto(f"{ORIGIN}/datasets/new")
+    page.select_option("#upload_id", label="both · 2 LMDBs")
+    expect(page.locator("#database_val")).to_have_value("digits_val_lmdb")
+    page.select_option("#database_val_upload_id", label="val · 1 LMDB")
+    expect(page.locator("#database_val")).to_have_value(".")
+    expect(page.locator("#database_train")).to_have_value("digits_train_lmdb")
+    expect(page.locator("#val_percent")).to_be_hidden()
+    page.select_option("#database_val_upload_id", "")
+    expect(page.locator("#database_val")).to_have_value("")
+    expect(page.locator("#val_percent")).to_be_visible()
+    expect(page.locator("#train_percent")).to_have_value("70")
+    assert site.problems == []
+
+
+def test_a_list_of_ones_own_over_another_upload_is_counted(
+    page: Page, site: Site, database: Database, storage: Storage, tmp_path: Path
+) -> None:
+    built.upload_of(database, storage, loose_zip(tmp_path / "loose.zip"), name="loose")
+    page.goto(f"{ORIGIN}/datasets/new")
+    expect(page.locator("#list_train")).to_be_visible()  # there are no class folders
+    expect(page.get_by_text("Choose the training list")).to_be_visible()
+    for name, text in (("train", list_of(range(10))), ("val", list_of(range(3))), ("labels", b"cat\ndog\n")):
+        page.set_input_files(f"[name=file_{name}]", {"name": f"{name}.txt", "mimeType": "text/plain", "buffer": text})
+    page.get_by_text("Where the images of the lists lie").click()
+    page.select_option("#list_val_upload_id", label="pets · 25 images in 3 classes")
+    expect(page.get_by_role("row", name="cat")).to_contain_text("7 4 2 1")
     assert site.problems == []
 
 

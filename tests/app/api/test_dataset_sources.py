@@ -203,7 +203,7 @@ def test_caffe_lmdbs_of_two_places(
 
 @pytest.mark.parametrize(("databases", "message"), [
     ({"train": ".", "val": "."}, None),
-    ({"train": ".", "val": "val_lmdb"}, "There is no LMDB (data.mdb) in the folder “val_lmdb”; LMDBs there: .."),
+    ({"train": ".", "val": "val_lmdb"}, "no LMDB (data.mdb) in the folder “val_lmdb”; LMDBs there: . (its top)."),
     ({"train": ".", "val": ".", "test": "."}, "This LMDB is chosen twice"),
     ({"train": ".", "val": ".", "labels": {"text": "a\na"}}, "The names of the classes hold “a” twice"),
 ])  # fmt: skip

@@ -236,10 +236,10 @@ def test_without_roots_no_folder_is_offered_or_taken(client: Browser, app: FastA
     ({"upload_id": "/etc"}, "upload_id", "does not lie below"),
     ({"upload_id": "{root}/../"}, "upload_id", "does not lie below"),
     ({"upload_id": ""}, "upload_id", "Choose an upload."),
-    ({"kind": "lists"}, "list_train", "required"),
+    ({"kind": "lists"}, "list_train", "Choose the training list"),
     ({"kind": "lists", "list_train": "no.txt"}, "list_train", "There is no text file “no.txt” in the archive"),
     ({"kind": "lists", "list_train": "a.txt", "list_val": "a.txt", "train_percent": "80"}, "list_val", "chosen twice"),
-    ({"kind": "databases"}, "database_train", "required"),
+    ({"kind": "databases"}, "database_train", "Choose the LMDB of the training images."),
     ({"kind": "databases", "database_train": "in"}, "database_train", "There is no LMDB (data.mdb) in the folder “in”"),
     ({"kind": "databases", "database_train": "in", "list_labels": "x.txt"}, "list_labels", "no text file “x.txt”"),
 ])  # fmt: skip

@@ -78,7 +78,10 @@ def test_the_lmdb_of_another_upload_is_found_and_chosen(
         "Choose the LMDB of the validation images, or “The same as for training”."
     )
     refused = errors_in(sent(client, both, database_val="digits_val_lmdb", **wanted).text)
-    assert refused["database_val"] == "There is no LMDB (data.mdb) in the folder “digits_val_lmdb”; LMDBs there: .."
+    assert (
+        refused["database_val"]
+        == "There is no LMDB (data.mdb) in the folder “digits_val_lmdb”; LMDBs there: . (its top)."
+    )
     assert sent(client, both, database_val=".", **wanted).status_code == 303
     dataset = built.make(database, storage, only_dataset(database).id)
     assert per_class(dataset) == {"train": [3, 3], "val": [1, 1], "test": [1, 1]}
@@ -99,7 +102,9 @@ def test_a_list_over_another_upload(
     assert chosen_in(page)["list_val"] == "mine.txt"
     for text in ("Lists there", "Lists with the training images"):
         assert text in page
-    assert "Choose the list of the validation images" in errors_in(sent(client, listed, **wanted).text)["list_val"]
+    refused = sent(client, listed, **wanted).text
+    assert "Choose the list of the validation images" in errors_in(refused)["list_val"]
+    assert '<a href="#list_val">Validation list</a>: Choose' in refused
     files = {"file_val": ("desk.txt", b"02.png 1\n03.png 0\n")}
     assert sent(client, listed, files=files, **wanted).status_code == 303
     dataset = built.make(database, storage, only_dataset(database).id)
