@@ -87,6 +87,16 @@ def summary(request: Request, session: ReadSession, model_id: int) -> HTMLRespon
     return _ending(render(request, "models/_summary.html", chart_summary=words), model.status)
 
 
+@router.get("/models/{model_id:int}/_origin")
+def origin(request: Request, session: ReadSession, model_id: int) -> HTMLResponse:
+    """What it was made with, asked for until its run has said so."""
+    model = models.get_model(session, model_id)
+    response = render(request, "models/_origin.html", model=model)
+    if model.run_info.get("torch") or model.status.has_ended:
+        response.headers["X-Live"] = "end"
+    return response
+
+
 @router.get("/models/{model_id:int}/_uses")
 def uses(request: Request, session: ReadSession, model_id: int) -> HTMLResponse:
     """Download and fine-tuning, asked for until there is a snapshot."""

@@ -21,7 +21,7 @@ def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.partition("<main")[2])))
 
 
-PARTS = ("_status", "_snapshots", "_summary", "_uses", "_test")
+PARTS = ("_status", "_snapshots", "_summary", "_uses", "_test", "_origin")
 
 
 @pytest.fixture
@@ -235,3 +235,16 @@ def test_what_does_not_exist_is_not_found(client: Browser, path: str) -> None:
 def test_nothing_is_shown_without_a_session(anonymous: Any, model: Model) -> None:
     for path in ("/models", "/models/new", f"/models/{model.id}", f"/models/{model.id}/download", "/sweeps"):
         assert anonymous.get(path).status_code in (303, 401), path
+
+
+def test_a_page_that_was_opened_early_learns_what_the_model_is_made_with(client: Browser, database: Database) -> None:
+    model = factories.model(database, status=Status.RUNNING)
+    page = client.get(f"/models/{model.id}").text
+    assert f'data-url="/models/{model.id}/_origin"' in page
+    assert f'href="/models/{model.id}/log"' in page
+    assert "PyTorch" not in client.get(f"/models/{model.id}/_origin").text
+    with database.write() as session:
+        session.get_one(Model, model.id).run_info = {"torch": "2.14.1", "trainyard": "0.1.0"}
+    part = client.get(f"/models/{model.id}/_origin")
+    assert "2.14.1" in part.text
+    assert part.headers["X-Live"] == "end"
