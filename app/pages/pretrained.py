@@ -248,7 +248,12 @@ def _show(
 
 
 def _layer(layer: dict[str, Any]) -> dict[str, Any]:
-    return layer | {"parameters": sum(math.prod(weight["shape"]) for weight in layer["weights"])}
+    """With the sum of its parameters, and what the file calls the module that it came from, if otherwise."""
+    sent_as = next((weight["sent_as"].rpartition(".")[0] for weight in layer["weights"] if "sent_as" in weight), "")
+    return layer | {
+        "parameters": sum(math.prod(weight["shape"]) for weight in layer["weights"]),
+        "sent_as": "" if sent_as == layer["name"] else sent_as,
+    }
 
 
 def _first_filters(net: PretrainedNet) -> dict[str, Any] | None:
