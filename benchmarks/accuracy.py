@@ -3,7 +3,9 @@
     scripts/bench accuracy FOLDER_OF/cifar10-test.zip [--only quick|resnet18] [--seeds 3]
 
 CIFAR-10's 10,000 test pictures, divided 70/10/20; the share of the 2,000 test pictures named right, per seed. The
-script uses torch.nn, torch.optim and torchvision alone: it shares files and lists with Trainyard, no code.
+script uses torch.nn, torch.optim and torchvision alone: it shares files and lists with Trainyard, no code. It is the
+same net, so it has the prototxt's fillers, rounding of poolings, mean, and rates of biases. `--habits` gives it instead
+what a script has that nobody has tuned: one rate and decay for all, a mean colour, torchvision's own ResNet.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.models import resnet18
+from torchvision.models import ResNet, resnet18
 
 from app.preprocessing import Channels, MeanMode, Preprocessing
 from app.solver.spec import LrPolicy, SolverSpec
@@ -33,7 +36,7 @@ from worker.datasets.build import BuildSpec, build
 from worker.engine.device import set_up_device
 from worker.engine.train import TrainSpec, train
 
-# CIFAR-10's mean in BGR is taken from the dataset; its standard deviation is near 64 in every channel.
+# CIFAR-10's mean is taken from the dataset; its standard deviation is near 64 in every channel.
 SCALE = {"quick": 1.0, "resnet18": 1 / 64}
 
 
@@ -46,6 +49,8 @@ class Recipe:
     written: Callable[[], nn.Module]
     solver: SolverSpec
     mirror: bool
+    mean: MeanMode
+    has_habits: bool = False  # of the script: see above
 
 
 class Quick(nn.Module):
@@ -69,13 +74,26 @@ class Quick(nn.Module):
         return scores
 
 
-def recipes() -> list[Recipe]:
+def residual() -> ResNet:
+    """torchvision's ResNet-18 with the fillers and the pooling of the prototxt."""
+    net = resnet18(num_classes=10)
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_in")
+    nn.init.normal_(net.fc.weight, std=0.01)
+    nn.init.zeros_(net.fc.bias)
+    net.maxpool = nn.MaxPool2d(3, 2, ceil_mode=True)
+    return net
+
+
+def recipes(*, has_habits: bool = False) -> list[Recipe]:
     base = SolverSpec(val_interval=0, snapshot_interval=0, momentum=0.9)
     quick = replace(base, epochs=24, batch_size=100, base_lr=0.001, weight_decay=0.004, lr_policy=LrPolicy.FIXED)
     resnet = replace(base, epochs=6, batch_size=64, base_lr=0.05, weight_decay=5e-4, lr_policy=LrPolicy.COSINE)
+    written = (lambda: resnet18(num_classes=10)) if has_habits else residual
     return [
-        Recipe("quick", "cifar10-quick", Quick, quick, mirror=False),
-        Recipe("resnet18", "resnet18", lambda: resnet18(num_classes=10), resnet, mirror=True),
+        Recipe("quick", "cifar10-quick", Quick, quick, mirror=False, mean=MeanMode.IMAGE, has_habits=has_habits),
+        Recipe("resnet18", "resnet18", written, resnet, mirror=True, mean=MeanMode.PIXEL, has_habits=has_habits),
     ]
 
 
@@ -85,23 +103,24 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--scale-epochs", type=float, default=1.0)
+    parser.add_argument("--habits", action="store_true")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     set_up_device("cpu", options.threads)
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
         spec = BuildSpec(options.archive, options.archive.name, dataset, "cifar", 70, 10, 20, Channels.COLOR, 32, 32)
-        average = build(spec, lambda _: None, lambda: False).mean
+        build(spec, lambda _: None, lambda: False)
         print(f"torch {torch.__version__}, {options.threads} threads\n")
         print("| net | seed | script | Trainyard | script took | Trainyard took |\n|---|---|---|---|---|---|")
-        for recipe in recipes():
+        for recipe in recipes(has_habits=options.habits):
             if options.only in ("", recipe.key):
-                compare(recipe, dataset, options, average)
+                compare(recipe, dataset, options)
 
 
-def compare(recipe: Recipe, dataset: Path, options: argparse.Namespace, average: list[float]) -> None:
+def compare(recipe: Recipe, dataset: Path, options: argparse.Namespace) -> None:
     epochs = max(1, round(recipe.solver.epochs * options.scale_epochs))
-    pictures = Pictures(options.archive, dataset, average, SCALE[recipe.key])
+    pictures = Pictures(options.archive, dataset, recipe)
     rows = []
     for seed in range(1, options.seeds + 1):
         solver = replace(recipe.solver, epochs=epochs, seed=seed)
@@ -122,9 +141,11 @@ def compare(recipe: Recipe, dataset: Path, options: argparse.Namespace, average:
 class Pictures:
     """A dataset's lists read by Pillow from the archive that it was made of: RGB, less the mean, times the scale."""
 
-    def __init__(self, archive: Path, dataset: Path, average: list[float], scale: float) -> None:
-        self._mean = torch.tensor(average[::-1]).reshape(3, 1, 1)
-        self._scale = scale
+    def __init__(self, archive: Path, dataset: Path, recipe: Recipe) -> None:
+        mean = torch.from_numpy(np.load(dataset / "mean.npy")[::-1].copy())  # (3, 32, 32), BGR to RGB
+        is_image = recipe.mean is MeanMode.IMAGE and not recipe.has_habits
+        self._mean = mean if is_image else mean.mean((1, 2), keepdim=True)
+        self._scale = SCALE[recipe.key]
         with zipfile.ZipFile(archive) as files:
             self.train = self._read(files, dataset / "train.txt")
             self.test = self._read(files, dataset / "test.txt")
@@ -142,7 +163,8 @@ def by_script(recipe: Recipe, solver: SolverSpec, pictures: Pictures) -> float:
     net = recipe.written().to(memory_format=torch.channels_last)
     images, labels = pictures.train
     steps = solver.epochs * -(-len(images) // solver.batch_size)
-    optimizer = torch.optim.SGD(net.parameters(), solver.base_lr, solver.momentum, weight_decay=solver.weight_decay)
+    groups = net.parameters() if recipe.has_habits else groups_of(net, solver)
+    optimizer = torch.optim.SGD(groups, solver.base_lr, solver.momentum, weight_decay=solver.weight_decay)
     is_cosine = solver.lr_policy == LrPolicy.COSINE
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) if is_cosine else None
     net.train()
@@ -164,10 +186,20 @@ def by_script(recipe: Recipe, solver: SolverSpec, pictures: Pictures) -> float:
     return right / len(labels)
 
 
+def groups_of(net: nn.Module, solver: SolverSpec) -> list[dict[str, Any]]:
+    """Biases of convolutions and inner products learn at twice the rate and do not decay, as in the prototxts."""
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    chosen = {id(bias) for bias in biases}
+    others = [parameter for parameter in net.parameters() if id(parameter) not in chosen]
+    return [{"params": others}, {"params": biases, "lr": 2 * solver.base_lr, "weight_decay": 0.0}]
+
+
 def by_trainyard(recipe: Recipe, solver: SolverSpec, dataset: Path, threads: int) -> float:
     classes = tuple((dataset / "labels.txt").read_text(encoding="utf-8").split())
-    mean_mode = MeanMode.IMAGE if recipe.key == "quick" else MeanMode.PIXEL
-    preprocessing = Preprocessing(Channels.COLOR, 32, 32, mean=mean_mode, scale=SCALE[recipe.key], mirror=recipe.mirror)
+    preprocessing = Preprocessing(
+        Channels.COLOR, 32, 32, mean=recipe.mean, scale=SCALE[recipe.key], mirror=recipe.mirror
+    )
     with tempfile.TemporaryDirectory() as folder:
         spec = TrainSpec(
             fit(zoo_entry(recipe.topology).prototxt, len(classes)), preprocessing, solver, dataset, classes,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,7 @@ from app.topology.fit import fit
 from app.topology.net import Layer, Phase
 from app.topology.shapes import infer
 from app.topology.text import read
-from app.topology.zoo import ZooEntry, zoo
+from app.topology.zoo import ZooEntry, zoo, zoo_entry
 from tests.worker.engine.drawn import NET, WITH_BATCH_NORM
 from tests.worker.engine.oracle import DEVICE, close
 from worker.engine.compile import CompiledNet, compile_net, scores_blob
@@ -214,3 +216,16 @@ def test_the_zoo_makes_the_shapes_that_the_language_infers(entry: ZooEntry) -> N
     weights = [tuple(weight.value.shape) for weight in found.weights().values()]
     assert weights == [shape for layer in inferred for shape in layer.parameter_shapes]
     assert found.parameter_count() == sum(layer.parameters for layer in inferred)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet"])
+def test_nets_with_batch_norm_begin_by_taking_every_class_for_as_likely(name: str) -> None:
+    """A classifier that begins with large weights is sure of itself, and its first steps throw the net about."""
+    entry = zoo_entry(name)
+    assert entry is not None
+    net = read(fit(entry.prototxt, 10)).net(Phase.TRAIN)
+    found = compile_net(net, {"data": (8, 3, 32, 32), "label": (8,)}).to(DEVICE)
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1)).to(DEVICE)
+    with torch.no_grad():
+        loss = found(images, torch.arange(8).to(DEVICE)).loss
+    assert float(loss) == pytest.approx(math.log(10), rel=0.15)
