@@ -96,7 +96,7 @@ def _build_in(folder: Path, spec: BuildSpec, listing: Listing, processes: Proces
     mean = mean_image(pixel_sum, splits["train"].count)
     write_mean(folder, mean)
     reporter.phase("finishing", 1)
-    checkup = check_up(folder, classes, skipped.reasons, processes, lambda: reporter.advance(0))
+    checkup = check_up(folder, classes, skipped.reasons, spec.processes, lambda: reporter.advance(0))
     write_checkup(folder, replace(checkup, small_classes=listing.small_classes, notes=dict(skipped.notes)))
     (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
     result = BuildResult(classes, splits, skipped.count, digest, channel_means(mean), listing.unknown_classes)

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,6 @@ from numpy.typing import NDArray
 from app.datasets.checkup import COLUMNS, DUPLICATES_FILE, Checkup, Group, Member, group_of
 from app.datasets.lmdb_reader import open_split
 from worker.datasets.fingerprint import BITS, distances, likeness
-from worker.datasets.processes import Processes
 from worker.datasets.split_writer import SKETCHES_FILE
 from worker.datasets.thumbnails import thumbnails
 
@@ -32,7 +29,6 @@ _MAX_COMPARISONS = 400_000_000
 _MAX_CANDIDATES = 1_000_000
 _MAX_LOOKED_AT = 40_000
 _BATCH_PAIRS = 4_000
-_LOOK_EVERY_S = 0.2
 _SHOWN_GROUPS, _SHOWN_MEMBERS = 300, 24
 
 Pairs = NDArray[np.int64]  # (N, 2) places in the whole dataset
@@ -55,11 +51,11 @@ class Pictures:
 
 
 def check_up(
-    folder: Path, classes: list[str], unreadable: dict[str, int], processes: Processes, look: Callable[[], None]
+    folder: Path, classes: list[str], unreadable: dict[str, int], processes: int, look: Callable[[], None]
 ) -> Checkup:
     """Examines the dataset in `folder` and writes duplicates.csv; `look` is called now and then and may raise."""
     pictures = _pictures(folder)
-    candidates, is_complete = _candidates(pictures, processes.count, look)
+    candidates, is_complete = _candidates(pictures, look)
     candidates = candidates[pictures.digest[candidates[:, 0]] != pictures.digest[candidates[:, 1]]]
     candidates = _alike(folder, pictures, candidates)
     confirmed = _confirmed(folder, pictures, candidates, processes, look)
@@ -98,22 +94,16 @@ def _per_class(folder: Path, split: str, classes: list[str]) -> list[tuple[str, 
     return [(name, int(count)) for name, count in zip(classes, counts, strict=True)]
 
 
-def _candidates(pictures: Pictures, threads: int, look: Callable[[], None]) -> tuple[Pairs, bool]:
+def _candidates(pictures: Pictures, look: Callable[[], None]) -> tuple[Pairs, bool]:
     """Pairs of originals within `MAX_DISTANCE`, and whether all were compared that share a quarter."""
     originals = np.flatnonzero(pictures.copy == 0)
     prints = np.ascontiguousarray(pictures.fingerprint[originals].T)
-    quarters = prints[0].view(np.uint16).reshape(-1, 4).T
-    stop = Event()
-    with ThreadPoolExecutor(min(threads, len(quarters))) as pool:  # NumPy computes without the interpreter's lock
-        compared = [pool.submit(_close_pairs, prints, quarter, stop) for quarter in quarters]
-        try:
-            while wait(compared, _LOOK_EVERY_S).not_done:
-                look()
-        except BaseException:
-            stop.set()
-            raise
-    found = [one.result()[0] for one in compared]
-    is_complete = all(one.result()[1] for one in compared)
+    found: list[NDArray[np.int64]] = []
+    is_complete = True
+    for quarter in prints[0].view(np.uint16).reshape(-1, 4).T:
+        pairs, is_whole = _close_pairs(prints, quarter, look)
+        found.append(pairs)
+        is_complete &= is_whole
     numbers = np.sort(np.concatenate(found))  # np.unique takes three times as long
     numbers = numbers[np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]]
     pairs = np.stack(np.divmod(numbers, max(1, len(originals))), axis=1)
@@ -123,7 +113,9 @@ def _candidates(pictures: Pictures, threads: int, look: Callable[[], None]) -> t
     return originals[pairs], is_complete
 
 
-def _close_pairs(prints: NDArray[np.uint64], key: NDArray[np.uint16], stop: Event) -> tuple[NDArray[np.int64], bool]:
+def _close_pairs(
+    prints: NDArray[np.uint64], key: NDArray[np.uint16], look: Callable[[], None]
+) -> tuple[NDArray[np.int64], bool]:
     """Close pairs (first · N + second) among those with equal `key`, and whether all were compared.
 
     Each of `prints` (2, N) is compared with its first, second, … neighbour in order of the key.
@@ -139,7 +131,7 @@ def _close_pairs(prints: NDArray[np.uint64], key: NDArray[np.uint16], stop: Even
         compared += len(at)
         if len(at) == 0:
             return np.concatenate(found), True
-        if compared > _MAX_COMPARISONS or kept > 5 * _MAX_CANDIDATES or stop.is_set():
+        if compared > _MAX_COMPARISONS or kept > 5 * _MAX_CANDIDATES:
             break
         apart = np.bitwise_count(low[at] ^ low[at + shift])
         near = np.flatnonzero(apart <= MAX_DISTANCE)  # few are, so that the other half is seldom looked at
@@ -148,6 +140,7 @@ def _close_pairs(prints: NDArray[np.uint64], key: NDArray[np.uint16], stop: Even
         kept += len(close)
         first, second = order[close], order[close + shift]
         found.append(np.minimum(first, second) * len(order) + np.maximum(first, second))
+        look()
     return np.concatenate(found), len(order) < 2
 
 
@@ -176,7 +169,7 @@ def _places(pictures: Pictures, pairs: Pairs) -> tuple[NDArray[np.int64], Pairs]
     return np.flatnonzero(is_in), (np.cumsum(is_in) - 1)[pairs]
 
 
-def _confirmed(folder: Path, pictures: Pictures, pairs: Pairs, processes: Processes, look: Callable[[], None]) -> Pairs:
+def _confirmed(folder: Path, pictures: Pictures, pairs: Pairs, processes: int, look: Callable[[], None]) -> Pairs:
     """The pairs whose pixels correlate, of as many pictures as can be looked at."""
     places, rows = _places(pictures, pairs)
     if len(places) == 0:

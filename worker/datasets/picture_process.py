@@ -2,8 +2,8 @@
 
 It imports MODULE, if any, while its parent still finds out what there is to do.
 
-Reads a pickled job and then tasks from stdin, perhaps another job and its tasks, and writes pickled replies to stdout;
-both come from its own parent (`processes.py`) and nobody else. Its memory is limited, and it ends when its parent does.
+Reads one pickled job and then tasks from stdin, and writes pickled replies to stdout; both come from its own parent
+(`processes.py`) and nobody else. Its memory is limited, and it ends when its parent does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import signal
 import sys
 import warnings
 from importlib import import_module
-from typing import Any
 
 _MEMORY_BYTES = 2 * 1024**3
 _PR_SET_PDEATHSIG = 1
@@ -31,18 +30,15 @@ def main() -> None:
     tasks = sys.stdin.buffer
     if sys.argv[2]:
         import_module(sys.argv[2])
-    job: Any = None
+    job = pickle.load(tasks)
     warnings.simplefilter("ignore")  # Pillow warns about odd metadata; what matters is raised
     while True:
         try:
-            kind, value = pickle.load(tasks)
+            task = pickle.load(tasks)
         except EOFError:
             os._exit(0)  # everything is sent; taking the interpreter apart would keep the build waiting
-        if kind == "job":
-            job = value
-            continue
         try:
-            reply = job.run(value)
+            reply = job.run(task)
         except Exception as error:
             error.add_note("in the process that decodes pictures")
             reply = error

@@ -38,7 +38,7 @@ _SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", None)
 
 
 class Job(Protocol[T, R]):
-    """What the processes do; it is pickled to each of them once. Only `run` is called there."""
+    """What the processes do; it is pickled to them once. Only `run` is called there."""
 
     def run(self, task: T) -> R: ...
     def divide(self, task: T) -> list[T]:
@@ -61,14 +61,14 @@ class _Process:
         self._job = b""
         self._start()
 
-    def give(self, job: object) -> None:
-        """What it will do from now on; it has begun to start up before."""
-        self._job = pickle.dumps(("job", job), protocol=5)
+    def give(self, job: bytes) -> None:
+        """What it will do, pickled; it has begun to start up before."""
+        self._job = job
         self._send_job()
 
     def call(self, task: object, time_limit_s: float) -> object:
         try:
-            pickle.dump(("task", task), self._stdin, protocol=5)
+            pickle.dump(task, self._stdin, protocol=5)
             self._stdin.flush()
             if not select.select([self._stdout], [], [], time_limit_s)[0]:
                 raise _Died(f"takes longer than {time_limit_s:.0f} s to decode")
@@ -83,12 +83,9 @@ class _Process:
             raise reply
         return reply
 
-    def kill(self) -> None:
-        self._process.kill()
-
     def end(self, kill: bool = False) -> None:
         if kill:
-            self.kill()
+            self._process.kill()
         for pipe in (self._stdin, self._stdout):
             with suppress(OSError):
                 pipe.close()
@@ -122,19 +119,15 @@ class _Process:
 class Processes:
     """Processes that start up, and import the module `preparation`, before anybody knows their job.
 
-    They do one job after the other and end with the block.
+    Those that nobody took end with the block.
     """
 
     def __init__(self, count: int, preparation: str = "") -> None:
-        self.count = count
         self._free = [_Process(preparation) for _ in range(count)]
 
     def take(self) -> list[_Process]:
         taken, self._free = self._free, []
         return taken
-
-    def give_back(self, taken: list[_Process]) -> None:
-        self._free += taken
 
     def __enter__(self) -> Processes:
         return self
@@ -151,8 +144,9 @@ class Pool(Generic[T, R]):
         self._job = job
         self._processes, self._count = processes, len(processes)
         self._idle: SimpleQueue[_Process] = SimpleQueue()
+        pickled = pickle.dumps(job, protocol=5)
         for process in processes:
-            process.give(job)
+            process.give(pickled)
             self._idle.put(process)
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="pictures")
 
@@ -167,14 +161,12 @@ class Pool(Generic[T, R]):
             yield waiting.popleft().result()
 
     def close(self, kill: bool) -> None:
-        """Waits for what is being done, or with `kill` ends the processes in the middle of it."""
         if kill:
             for process in self._processes:
-                process.kill()
+                process._process.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        if kill:
-            for process in self._processes:
-                process.end(kill)
+        for process in self._processes:
+            process.end(kill)
 
     def _reply(self, task: T) -> R:
         process = self._idle.get()
@@ -195,18 +187,11 @@ class Pool(Generic[T, R]):
 
 @contextmanager
 def pool(job: Job[T, R], started: Processes | int) -> Iterator[Callable[[Iterable[T]], Iterator[R]]]:
-    """A function that sends tasks through processes: so many, which end on the way out, or some that have started."""
-    if isinstance(started, int):
-        with Processes(started) as own, pool(job, own) as replies:
-            yield replies
-        return
-    taken = started.take()
-    processes: Pool[T, R] = Pool(job, taken)
+    """A function that sends tasks through processes, so many or those already started; they end on the way out."""
+    processes: Pool[T, R] = Pool(job, (Processes(started) if isinstance(started, int) else started).take())
     finished = False
     try:
         yield processes.replies
         finished = True
     finally:
         processes.close(kill=not finished)
-        if finished:
-            started.give_back(taken)

@@ -16,19 +16,23 @@ from app.datasets.lmdb_reader import open_lmdb
 from app.imaging.small_files import decode_plain
 from app.topology import caffe_pb2
 from worker.datasets.errors import DatasetError
-from worker.datasets.processes import Processes, pool
+from worker.datasets.processes import pool
 
 SIDE = 32
 _TASK_PICTURES = 256
+_FEW_PICTURES = 5_000
 
 
 def thumbnails(
-    lmdb_dir: Path, numbers: NDArray[np.int64], processes: Processes, look: Callable[[], None]
+    lmdb_dir: Path, numbers: NDArray[np.int64], processes: int, look: Callable[[], None]
 ) -> NDArray[np.uint8]:
     """(N, pixels) grey pixels of the pictures with these numbers, of one size; `look` is called now and then."""
     tasks = [numbers[start : start + _TASK_PICTURES] for start in range(0, len(numbers), _TASK_PICTURES)]
+    job = ThumbnailJob(lmdb_dir)
     found = []
-    with pool(ThumbnailJob(lmdb_dir), processes) as replies:
+    if len(numbers) <= _FEW_PICTURES:  # not worth starting processes
+        return np.concatenate([job.run(task) for task in tasks])
+    with pool(job, min(processes, len(tasks))) as replies:
         for reply in replies(tasks):
             found.append(reply)
             look()

@@ -7,11 +7,10 @@ import signal
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from worker.datasets.processes import Processes, pool
+from worker.datasets.processes import pool
 
 
 @dataclass
@@ -103,39 +102,3 @@ def test_it_works_in_a_thread_beside_others() -> None:
     for thread in threads:
         thread.join()
     assert found == [[[2 * number for number in task] for task in tasks(5)]] * 3
-
-
-@dataclass
-class Naming(Doubling):
-    """Answers with the number of its process."""
-
-    def run(self, task: list[int]) -> list[int]:
-        return [os.getpid()]
-
-
-def test_processes_do_one_job_after_another() -> None:
-    with Processes(1) as started:
-        assert started.count == 1
-        with pool(Naming(), started) as replies:
-            ((first,),) = replies([[1]])
-        with pool(Doubling(), started) as replies:
-            assert list(replies([[4, 5]])) == [[8, 10]]
-        with pool(Naming(), started) as replies:
-            ((second,),) = replies([[1]])
-    assert first == second
-    assert not Path(f"/proc/{first}").exists()
-
-
-def test_processes_whose_job_failed_are_not_used_again() -> None:
-    with Processes(2) as started:
-        with pytest.raises(ValueError, match="negative"), pool(Doubling(), started) as replies:
-            list(replies([[-1]]))
-        assert started.take() == []
-
-
-def test_a_process_that_died_in_its_second_job_goes_on_with_that_job() -> None:
-    with Processes(1) as started:
-        with pool(Naming(), started) as replies:
-            list(replies([[1]]))
-        with pool(Doubling(), started) as replies:
-            assert list(replies([[13], [14]])) == [[-len("crashes the decoder")], [28]]
