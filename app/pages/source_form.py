@@ -79,11 +79,13 @@ def sent_sources(values: Mapping[str, str], files: Files, storage: Storage) -> S
         sent["within"] = values.get("list_within", "")
     else:
         texts |= {split: path for split in SPLITS if (path := values.get(f"database_{split}", ""))}
-    for split in {"val", "test"} & sent.keys() - texts.keys():
-        name = PREFIXES[kind] + split
-        errors.setdefault(name, _CHOOSE[kind].format("validation" if split == "val" else "test"))
     if "train" not in texts:
         errors.setdefault(f"{PREFIXES[kind]}train", _CHOOSE_FIRST[kind])
+    for split in ("val", "test"):
+        if split not in sent or split in texts:
+            continue
+        name = PREFIXES[kind] + split
+        errors.setdefault(name, _CHOOSE[kind].format("validation" if split == "val" else "test"))
     return Sent(sent | {kind.value: texts}, errors)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,19 @@ def test_a_list_of_ones_own_over_another_upload_is_counted(
     page.select_option("#list_val_upload_id", label="pets · 25 images in 3 classes")
     expect(page.get_by_role("row", name="cat")).to_contain_text("7 4 2 1")
     assert site.problems == []
+
+
+def test_what_is_typed_while_choices_are_drawn_anew_stays(page: Page) -> None:
+    held: list[Route] = []
+    page.route(re.compile("/_sources"), lambda route: held.append(route))
+    page.get_by_text("Only a folder of it, or more uploads").click()
+    page.get_by_text("Other folders for validation and test").click()
+    with page.expect_request(re.compile("/_sources")):
+        page.select_option("#val_upload_id", "same")
+    page.fill("#within", "train")
+    held[0].fallback()
+    expect(page.locator("#val_within-folders option")).to_have_count(2)  # train and val
+    expect(page.locator("#within")).to_have_value("train")
 
 
 def test_a_row_for_another_upload_appears(page: Page) -> None:

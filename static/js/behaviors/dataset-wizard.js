@@ -2,6 +2,7 @@
    when one of them or a percentage changes, and fills the fields that nobody has touched with what the server guesses
    from the upload (data-guesses: not in a form that came back). */
 
+import { isTouched, keepTyped } from "../lib/fields.js";
 import { request } from "../lib/request.js";
 
 const WATCHED = ["train_percent", "val_percent", "test_percent", "min_per_class", "max_per_class"];
@@ -13,6 +14,8 @@ export function connect(form) {
   const sources = form.querySelector("[data-sources]");
   let timer = null;
   let asked = 0;
+  let drawn = 0;
+  let chosenPlace = ""; // since the last drawing: "first" when it was the upload, "other" when it was another place
   let wantsGuess = false; // another upload was chosen, and its answer has not come yet
 
   const isSource = (field) => sources.contains(field) || field.name === "upload_id";
@@ -50,8 +53,9 @@ export function connect(form) {
     wantsGuess = false;
   }
 
-  /* Keeps the files that were chosen, and the focus. */
+  /* Keeps the files that were chosen, the focus, and what was typed while the answer was under way. */
   async function redrawSources(isFresh) {
+    const turn = ++drawn;
     const sent = new URLSearchParams([...values()].filter(([, value]) => typeof value === "string"));
     if (isFresh) sent.set("fresh", "1");
     const template = document.createElement("template");
@@ -60,6 +64,8 @@ export function connect(form) {
     } catch {
       return;
     }
+    if (turn !== drawn) return; // a later answer is under way
+    if (!isFresh) keepTyped(sources, template.content, sent);
     for (const input of sources.querySelectorAll('[type="file"]')) {
       if (input.files.length) template.content.querySelector(`[name="${input.name}"]`)?.replaceWith(input);
     }
@@ -84,8 +90,16 @@ export function connect(form) {
     }
   }
 
-  async function change(name) {
-    if (name.endsWith("upload_id")) await redrawSources(name === "upload_id");
+  /* Other fields may change in the wake of a place, before anything is drawn. */
+  function note(name) {
+    if (name === "upload_id") chosenPlace = "first";
+    else if (name.endsWith("upload_id")) chosenPlace ||= "other";
+  }
+
+  async function change() {
+    const place = chosenPlace;
+    chosenPlace = "";
+    if (place) await redrawSources(place === "first");
     await redraw();
   }
 
@@ -95,19 +109,15 @@ export function connect(form) {
     if (field.files?.length) form.elements[field.name.replace("file_", "list_")].value = "";
     clearTimeout(timer);
     wantsGuess ||= field.name === "upload_id";
-    timer = setTimeout(change, field.matches("select, [type=radio], [type=file]") ? 0 : WAIT_MS, field.name);
+    note(field.name);
+    timer = setTimeout(change, field.matches("select, [type=radio], [type=file]") ? 0 : WAIT_MS);
   });
   const early = [...form.elements].filter((field) => (WATCHED.includes(field.name) || isSource(field)) && isTouched(field));
   const first = early.find((field) => field.name.endsWith("upload_id")) ?? early[0];
   if (first) {
     wantsGuess = first.name === "upload_id";
-    change(first.name);
+    note(first.name);
+    change();
   }
   return () => clearTimeout(timer);
-}
-
-/* Also what was typed or chosen before this script had arrived. */
-function isTouched(field) {
-  if (field.options) return field.value !== ([...field.options].find((one) => one.defaultSelected) ?? field.options[0])?.value;
-  return field.type === "radio" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
 }

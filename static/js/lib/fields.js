@@ -31,3 +31,17 @@ export function onFields(element, react) {
 function namesOf(element) {
   return new Set(element.dataset.fields.split(/\s+/).filter(Boolean));
 }
+
+/* Also what was typed or chosen before this script had arrived. */
+export function isTouched(field) {
+  if (field.options) return field.value !== ([...field.options].find((one) => one.defaultSelected) ?? field.options[0])?.value;
+  return field.type === "radio" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
+}
+
+/* Puts what was typed or chosen since `sent` into the drawing that takes the place of these fields. */
+export function keepTyped(fields, drawing, sent) {
+  for (const field of fields.querySelectorAll(".input:not([type=file])")) {
+    const again = drawing.querySelector(`[name="${field.name}"]`);
+    if (again && field.value !== sent.get(field.name)) again.value = field.value;
+  }
+}
