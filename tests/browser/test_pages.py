@@ -112,12 +112,12 @@ def test_a_bad_dataset_form_comes_back_as_it_was_typed(plain_page: Page, watch: 
     if plain_page.get_by_role("button", name=re.compile("sample")).count():  # nobody has uploaded anything yet
         plain_page.get_by_role("button", name=re.compile("sample")).click()
     plain_page.goto("/datasets/new")
-    plain_page.get_by_label("Name").fill("名前")
+    plain_page.get_by_label("Name", exact=True).fill("名前")
     plain_page.get_by_label("Width").fill("-5")
     plain_page.get_by_role("button", name="Create dataset").click()
     expect(plain_page.get_by_label("Width")).to_have_value("-5")
     expect(plain_page.get_by_label("Width")).to_have_attribute("aria-invalid", "true")
-    expect(plain_page.get_by_label("Name")).to_have_value("名前")
+    expect(plain_page.get_by_label("Name", exact=True)).to_have_value("名前")
 
 
 @pytest.mark.parametrize("name", ["lenet", "googlenet", "resnet50"])

@@ -48,7 +48,7 @@ def test_a_chosen_file_becomes_an_upload_with_its_classes(client: Browser, datab
     answer = chosen(client, zip_of({"犬": 3, "猫": 2}), name="ペット")
     assert answer.status_code == 303
     page = client.get(answer.headers["location"]).text
-    assert "<h1>ペット</h1>" in page
+    assert ">ペット</h1>" in page
     assert "2 classes, 5 images" in page
     assert "犬と猫.zip" in page
     assert str(newest(database).sha256) in page
