@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.db import Database
+from app.db import Database, Snapshot, Status
 from app.storage import Storage
+from tests import factories
 from tests.app import built
 from tests.conftest import Browser
 from tests.static.answered import answer_from
@@ -51,3 +52,27 @@ def test_what_a_person_has_typed_stays(page: Page) -> None:
     expect(page.locator("#name")).to_have_value("my own")
     expect(page.locator("#scale")).to_have_value("0.5")
     expect(page.get_by_role("radio", name=re.compile("^Mean pixel"))).to_be_checked()
+
+
+def test_what_to_do_with_loaded_weights_is_asked_once_there_are_some(page: Page, database: Database) -> None:
+    freeze = page.get_by_label("Train only what is new")
+    expect(page.get_by_label("Start from")).to_be_visible()
+    expect(freeze).to_be_hidden()
+    expect(page.locator("#start_snapshot")).to_be_hidden()
+    model = factories.model(database, status=Status.DONE, name="猫")
+    with database.write() as session:
+        session.add(
+            Snapshot(
+                model_id=model.id,
+                attempt=1,
+                iteration=9,
+                epoch=1.0,
+                path="models/1/snapshots/1",
+                size_bytes=1,
+                metrics={},
+            )
+        )
+    page.reload()
+    page.get_by_label("Start from").select_option(f"model:{model.id}")
+    expect(freeze).to_be_visible()
+    expect(page.locator("#start_snapshot")).to_be_visible()
