@@ -20,7 +20,6 @@ from worker.lease import Lease
 
 FLUSH_EVERY_S = 0.5
 RETRY_FOR_S = 300.0
-LOG_LINES_KEPT = 2_000
 
 log = logging.getLogger(__name__)
 

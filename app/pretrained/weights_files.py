@@ -25,11 +25,8 @@ PICKLE = (
 TORCH_7 = "This is a file of Torch 7 (.t7). Convert it to .caffemodel or .safetensors."
 ODD_FILES = (
     (b"\x89HDF\r\n\x1a\n", "This is an HDF5 file (.h5, .caffemodel.h5). Save the net as .caffemodel or .safetensors."),
-    (
-        b"\x04\x00\x00\x00\x01\x00\x00\x00",
-        "This is a file of Torch 7 (.t7). Convert it to .caffemodel or .safetensors.",
-    ),
-    (b"4\n1\n", "This is a file of Torch 7 (.t7). Convert it to .caffemodel or .safetensors."),
+    (b"\x04\x00\x00\x00\x01\x00\x00\x00", TORCH_7),
+    (b"4\n1\n", TORCH_7),
     (b"\x1f\x8b", "This is compressed (gzip). Unpack it, then send the .caffemodel or .safetensors in it."),
     (b"version https://git-lfs", "This is a pointer of Git LFS, not the weights. Fetch the file itself: git lfs pull."),
     (b"\x08", "This looks like ONNX. Expected a .caffemodel or a .safetensors."),
