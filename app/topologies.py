@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db import Database, Topology, User
+from app.invalid import InvalidFields
 from app.schemas.topologies import MAX_SIDE, CheckReport, InputShape, NewTopology
 from app.topology.check import check
 from app.topology.diagram import diagram_svg
@@ -31,12 +32,12 @@ IMAGE_SIZE = re.compile(r"(?P<width>[1-9][0-9]{0,5}) × (?P<height>[1-9][0-9]{0,
 MOST_CHANGED_LINES = 5_000
 
 
-class InvalidTopology(Exception):
+class InvalidTopology(InvalidFields):
     """It cannot be saved; one message per field. `is_taken`: only because of its name."""
 
     def __init__(self, fields: Mapping[str, str], *, is_taken: bool = False) -> None:
-        self.fields, self.is_taken = dict(fields), is_taken
-        super().__init__("; ".join(self.fields.values()))
+        self.is_taken = is_taken
+        super().__init__(fields)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from app.datasets.dropped import read_dropped, write_dropped
 from app.datasets.source_problems import problems_with
 from app.datasets.sources import Chosen
 from app.db import Database, Dataset, FirstBatch, Job, JobKind, Model, Status, Upload, User
+from app.invalid import InvalidFields
 from app.queue import Queue
 from app.schemas.datasets import DatasetChanges, NewDataset
 from app.storage import Storage
@@ -23,12 +24,8 @@ from app.web import PageNotFound, require_owner
 SORTS = ("created", "name")
 
 
-class InvalidDataset(Exception):
+class InvalidDataset(InvalidFields):
     """The choices do not fit the upload; one message per field."""
-
-    def __init__(self, fields: Mapping[str, str]) -> None:
-        self.fields = dict(fields)
-        super().__init__("; ".join(self.fields.values()))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Training itself is the worker's; what happens to models afterwards is in `app/mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app.augmentation import Augmentation
 from app.datasets.split import SPLITS, needed_per_class, split_counts
 from app.db import Database, Dataset, Job, JobKind, Model, Status, Sweep, User
+from app.invalid import InvalidFields
 from app.models.fine_tuning import (
     NewNet,
     Preview,
@@ -44,12 +45,8 @@ MAX_ISSUES_SHOWN = 5
 EDITED = " (edited)"
 
 
-class InvalidModel(Exception):
+class InvalidModel(InvalidFields):
     """The choices do not fit together; one message per field."""
-
-    def __init__(self, fields: Mapping[str, str]) -> None:
-        self.fields = dict(fields)
-        super().__init__("; ".join(self.fields.values()))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db import Database, Job, JobKind, Noun, Prediction, Snapshot, Status, Subject, User
+from app.invalid import InvalidFields
 from app.models.models import get_model
 from app.predictions.pictures import PictureError, check_picture
 from app.preprocessing import Preprocessing
@@ -28,12 +29,8 @@ WEIGHTS = "weights.safetensors"
 INPUT = "input.png"  # as the net sees it; the worker makes it
 
 
-class InvalidPrediction(Exception):
+class InvalidPrediction(InvalidFields):
     """The picture or the choices cannot be used; one message per field."""
-
-    def __init__(self, fields: Mapping[str, str]) -> None:
-        self.fields = dict(fields)
-        super().__init__("; ".join(self.fields.values()))
 
 
 class CannotLookAgain(Exception):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.invalid import InvalidFields
 from app.preprocessing import Channels, MeanMode, Preprocessing
 from app.schemas.pretrained import ChannelOrder, NewPretrained
 from app.topology.check import input_shapes
@@ -22,12 +22,8 @@ from app.topology.wiring import declared_shapes, wire
 MOST_ISSUES_SHOWN = 5
 
 
-class InvalidPretrained(Exception):
+class InvalidPretrained(InvalidFields):
     """The choices do not fit together; one message per field."""
-
-    def __init__(self, fields: Mapping[str, str]) -> None:
-        self.fields = dict(fields)
-        super().__init__("; ".join(self.fields.values()))
 
 
 class Unsaid(StrEnum):
